@@ -1,0 +1,1 @@
+//! End-to-end tests; everything lives in the one test binary `main.rs`.
