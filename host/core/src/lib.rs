@@ -1,1 +1,20 @@
-//! apflow-core
+//! The ground floor of apflow: the task model, the arithmetic of trees, retries and leases, and the contracts that
+//! the other crates implement ([`store::Store`], [`plugin::Executor`], [`plugin::Hook`], [`plugin::Collector`],
+//! [`clock::Clock`]). No I/O, no runtime, no database, no WebAssembly: it builds in seconds and everything else may
+//! depend on it.
+
+pub mod clock;
+pub mod draft;
+pub mod error;
+pub mod event;
+pub mod id;
+pub mod inputs;
+pub mod json;
+pub mod lease;
+pub mod plan;
+pub mod plugin;
+pub mod retry;
+pub mod store;
+pub mod task;
+pub mod transition;
+pub mod tree;

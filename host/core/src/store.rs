@@ -1,0 +1,545 @@
+//! The contract of durable storage: each verb is one atomic intent, that is one transaction, and takes the time as a
+//! parameter. `apflow-testkit` holds the suite that every implementation passes.
+//!
+//! Words: a *tree* is executed by an *execution* (numbered from 1 in the tree), which arms some of its tasks: they are
+//! then *waiting* (for dependencies), *ready*, *delayed* (due later) or *running*. Tasks that are not armed are not
+//! looked at by [`Store::turn`]. A tree has at most one execution at a time.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use serde::Serialize;
+
+use crate::clock::Timestamp;
+use crate::error::{Result, TaskError};
+use crate::event::{Event, EventKind};
+use crate::id::{Seq, TaskId, TaskKey, Token, TreeId, TreeKey};
+use crate::json::Json;
+use crate::lease::Session;
+use crate::retry::RetryPolicy;
+use crate::task::{Attempt, DependencyKind, Task, TaskStatus, TreeStatus};
+use crate::tree::NewTree;
+
+/// What [`Store::insert_tree`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inserted {
+    /// The tree.
+    pub tree: TreeKey,
+    /// Its execution, if it was asked for.
+    pub execution: Option<u32>,
+}
+
+/// Asks for an execution.
+#[derive(Debug, Clone)]
+pub struct ExecuteRequest {
+    /// The root for the whole tree, any other task for it and what it depends on.
+    pub task: TaskId,
+    /// Whether completed tasks run again; failed and pending ones always do, cancelled ones never.
+    pub rerun_completed: bool,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// What [`Store::execute`] did.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Execution {
+    /// It is under way.
+    Started {
+        /// The tree.
+        tree: TreeKey,
+        /// Its public id.
+        tree_id: TreeId,
+        /// The root of the tree.
+        root: TaskId,
+        /// Number of the execution.
+        execution: u32,
+    },
+    /// The tree already runs; nothing was changed.
+    AlreadyRunning {
+        /// The tree.
+        tree: TreeKey,
+        /// Its public id.
+        tree_id: TreeId,
+        /// The root of the tree.
+        root: TaskId,
+        /// Number of the running execution.
+        execution: u32,
+    },
+    /// Nothing of what was asked for can run: all is completed, cancelled or blocked. Nothing was changed.
+    NothingToRun {
+        /// The tree.
+        tree: TreeKey,
+        /// Its public id.
+        tree_id: TreeId,
+        /// The root of the tree.
+        root: TaskId,
+        /// The status of the tree.
+        status: TreeStatus,
+    },
+}
+
+/// What a finished run hands to the turn that records it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RunOutcome {
+    /// It completed with a result.
+    Completed {
+        /// The result.
+        result: Json,
+    },
+    /// It failed for good.
+    Failed {
+        /// Why.
+        error: TaskError,
+        /// A result to show all the same.
+        result: Option<Json>,
+    },
+    /// It failed and is tried again.
+    Retry {
+        /// Why it failed.
+        error: TaskError,
+        /// Not before.
+        due: Timestamp,
+    },
+    /// It did not run: a hook put it off. Counts as no attempt: nothing is appended to the history, the number is used
+    /// again by the next claim.
+    Delay {
+        /// Not before.
+        due: Timestamp,
+    },
+}
+
+/// A run that ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FinishedRun {
+    /// The task.
+    pub key: TaskKey,
+    /// The token under which it was claimed; if it is not the current one, the run is refused and listed in
+    /// [`TurnOutcome::lost`].
+    pub token: Token,
+    /// How it ended.
+    pub outcome: RunOutcome,
+    /// The inputs it ran with, where they differ from the definition.
+    pub inputs: Option<Json>,
+    /// What it used.
+    pub receipt: Option<Json>,
+}
+
+/// A progress report.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProgressReport {
+    /// The task.
+    pub key: TaskKey,
+    /// The token of the run; reports of others are dropped.
+    pub token: Token,
+    /// 0.0 to 1.0.
+    pub fraction: f64,
+    /// `{"fraction", "message"?, "partial"?}`; becomes the event's data.
+    pub data: Json,
+}
+
+/// One step of a node: record, release, claim, in one transaction.
+#[derive(Debug, Clone)]
+pub struct Turn {
+    /// Who asks; a session that is not the newest of its node gets [`crate::error::ErrorCode::LeaseLost`].
+    pub session: Session,
+    /// The time.
+    pub now: Timestamp,
+    /// Runs to record.
+    pub finished: Vec<FinishedRun>,
+    /// Progress to record, applied before `finished`.
+    pub progress: Vec<ProgressReport>,
+    /// How many ready tasks to claim at most.
+    pub claim: u32,
+}
+
+/// What a dependency gives to a claimed task.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DependencyResult {
+    /// The dependency.
+    pub id: TaskId,
+    /// Its name.
+    pub name: String,
+    /// What it gives.
+    pub kind: DependencyKind,
+    /// The executor that made the result.
+    pub executor: Option<String>,
+    /// Its `schemas` object.
+    pub schemas: Json,
+    /// Where it stands.
+    pub status: TaskStatus,
+    /// Its newest result, where there is one.
+    pub result: Option<Json>,
+}
+
+/// A task that the caller now holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClaimedRun {
+    /// The task.
+    pub key: TaskKey,
+    /// Its tree.
+    pub tree: TreeKey,
+    /// The execution it belongs to.
+    pub execution: u32,
+    /// Public id.
+    pub id: TaskId,
+    /// Public id of the tree.
+    pub tree_id: TreeId,
+    /// Name.
+    pub name: String,
+    /// Owner.
+    pub user_id: Option<String>,
+    /// Priority.
+    pub priority: u8,
+    /// Number of this attempt, from 1, over all executions.
+    pub attempt: u32,
+    /// Number of this attempt within the execution, from 1; rescued attempts are not counted.
+    pub tries: u32,
+    /// The fencing token.
+    pub token: Token,
+    /// The executor, if the task names one.
+    pub executor: Option<String>,
+    /// The definition's inputs.
+    pub inputs: Json,
+    /// The definition's params.
+    pub params: Json,
+    /// The definition's schemas.
+    pub schemas: Json,
+    /// The definition's metadata.
+    pub metadata: Option<Json>,
+    /// The retry policy.
+    pub retry: Option<RetryPolicy>,
+    /// Longest time for this attempt.
+    pub timeout_ms: Option<u32>,
+    /// In the order of the definition.
+    pub dependencies: Vec<DependencyResult>,
+}
+
+/// An execution that ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TreeEnd {
+    /// The tree.
+    pub tree: TreeKey,
+    /// Its public id.
+    pub tree_id: TreeId,
+    /// The execution that ended.
+    pub execution: u32,
+    /// How.
+    pub status: TreeStatus,
+}
+
+/// What a turn did.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TurnOutcome {
+    /// In the order in which they were ready: priority, due time, insertion.
+    pub claimed: Vec<ClaimedRun>,
+    /// Finished runs that were refused because their token is not current.
+    pub lost: Vec<(TaskKey, Token)>,
+    /// Executions that ended in this turn.
+    pub ended: Vec<TreeEnd>,
+    /// Trees in whose log this turn wrote.
+    pub touched: Vec<TreeKey>,
+    /// Whether ready tasks are left.
+    pub more: bool,
+    /// The earliest due time of what is delayed.
+    pub next_due: Option<Timestamp>,
+    /// The newest position of the log.
+    pub last_seq: Seq,
+}
+
+/// Asks for cancellation.
+#[derive(Debug, Clone)]
+pub struct CancelRequest {
+    /// The tasks, in the order of the answer.
+    pub tasks: Vec<TaskId>,
+    /// Whether descendants and dependents (transitively) are cancelled too.
+    pub cascade: bool,
+    /// Becomes the error message of what is cancelled.
+    pub message: String,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// What became of one task of a [`CancelRequest`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum CancelResult {
+    /// It is cancelled now.
+    Cancelled,
+    /// It had already finished; the status it has.
+    Finished(TaskStatus),
+    /// There is no such task.
+    NotFound,
+}
+
+/// What [`Store::cancel`] did.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Cancellation {
+    /// One entry for each task of the request, in its order.
+    pub results: Vec<(TaskId, CancelResult)>,
+    /// Runs that must be interrupted: their tokens are revoked.
+    pub interrupted: Vec<(TaskKey, Token)>,
+    /// Executions that ended by it.
+    pub ended: Vec<TreeEnd>,
+    /// Trees in whose log this wrote.
+    pub touched: Vec<TreeKey>,
+}
+
+/// An owner's edit. `None` leaves a field as it is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TaskPatch {
+    /// New name.
+    pub name: Option<String>,
+    /// New priority; also moves the task in the queue.
+    pub priority: Option<u8>,
+    /// New inputs.
+    pub inputs: Option<Json>,
+    /// New params; `executor` must then be set to what they name.
+    pub params: Option<Json>,
+    /// New executor: `Some(None)` for none.
+    pub executor: Option<Option<String>>,
+    /// New schemas.
+    pub schemas: Option<Json>,
+    /// New metadata: `Some(None)` for none.
+    pub metadata: Option<Option<Json>>,
+    /// New description: `Some(None)` for none.
+    pub description: Option<Option<String>>,
+    /// New retry policy: `Some(None)` for none.
+    pub retry: Option<Option<RetryPolicy>>,
+    /// New timeout: `Some(None)` for none.
+    pub timeout_ms: Option<Option<u32>>,
+    /// New dependencies as (public id, required, kind). Only of a pending task that no execution has armed; each id must be in
+    /// the same tree, and there must be no circle.
+    pub dependencies: Option<Vec<(TaskId, bool, DependencyKind)>>,
+    /// New status, checked by [`crate::transition::owner_change`]. `Pending` on a failed task appends nothing to the
+    /// attempts and makes the task pending again. `Cancelled` is done by [`Store::cancel`], never by a patch.
+    pub status: Option<TaskStatus>,
+}
+
+/// What [`Store::delete`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deleted {
+    /// Tasks that are gone, the named one included.
+    pub deleted: u32,
+}
+
+/// Which tasks to list or count.
+#[derive(Debug, Clone, Default)]
+pub struct TaskFilter {
+    /// Only of this owner.
+    pub user_id: Option<String>,
+    /// Only with one of these statuses; empty means all.
+    pub statuses: Vec<TaskStatus>,
+    /// Only roots.
+    pub root_only: bool,
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// At most so many.
+    pub limit: u32,
+    /// Skip so many.
+    pub offset: u32,
+}
+
+/// Tasks by status.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct StatusCounts {
+    /// Pending.
+    pub pending: u64,
+    /// Running.
+    pub in_progress: u64,
+    /// Completed.
+    pub completed: u64,
+    /// Failed.
+    pub failed: u64,
+    /// Cancelled.
+    pub cancelled: u64,
+}
+
+impl StatusCounts {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.pending + self.in_progress + self.completed + self.failed + self.cancelled
+    }
+
+    /// The count of one status, to write.
+    pub fn of(&mut self, status: TaskStatus) -> &mut u64 {
+        match status {
+            TaskStatus::Pending => &mut self.pending,
+            TaskStatus::InProgress => &mut self.in_progress,
+            TaskStatus::Completed => &mut self.completed,
+            TaskStatus::Failed => &mut self.failed,
+            TaskStatus::Cancelled => &mut self.cancelled,
+        }
+    }
+}
+
+/// A tree as a whole.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TreeState {
+    /// Key in this store.
+    #[serde(skip)]
+    pub key: TreeKey,
+    /// Public id.
+    pub tree_id: TreeId,
+    /// The root task.
+    pub root: TaskId,
+    /// Where it stands.
+    pub status: TreeStatus,
+    /// Number of the newest execution; 0 before the first.
+    pub execution: u32,
+    /// Position in the log before the first event of the newest execution.
+    pub started_seq: Seq,
+    /// When the newest execution began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// Why a task is not running, as facts of the store; the engine adds limits and plugins.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueueFacts {
+    /// The task.
+    pub task: Task,
+    /// Where it stands in the queues.
+    pub place: QueuePlace,
+    /// Dependencies that do not hold yet: (id, status, required).
+    pub unmet: Vec<(TaskId, TaskStatus, bool)>,
+}
+
+/// A task's place in the queues.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QueuePlace {
+    /// No execution has armed it (or it has finished).
+    NotArmed,
+    /// It waits for so many dependencies.
+    Waiting(u32),
+    /// A dependency failed; it will not run in this execution.
+    Blocked,
+    /// It is put off.
+    Delayed(Timestamp),
+    /// So many ready tasks leave before it.
+    Ready(u64),
+    /// A node runs it.
+    Running,
+}
+
+/// Which events to read, in order of `seq`.
+#[derive(Debug, Clone, Default)]
+pub struct EventQuery {
+    /// Only later ones.
+    pub after: Seq,
+    /// Only of this tree.
+    pub tree: Option<TreeId>,
+    /// Only these kinds; empty means all.
+    pub kinds: Vec<EventKind>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// What [`Store::open_session`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// The session.
+    pub session: Session,
+    /// Runs of older sessions of this node that are ready again.
+    pub rescued: u32,
+}
+
+/// Durable storage of trees, runs and events.
+#[async_trait]
+pub trait Store: Send + Sync + fmt::Debug + 'static {
+    /// Writes a tree; with `execute` it is armed in the same transaction. Appends `tree.created` (and `tree.started`).
+    ///
+    /// # Errors
+    /// `InvalidTree` if the tree id or a task id is taken, naming it; then nothing is written.
+    async fn insert_tree(&self, tree: &NewTree, execute: bool, now: Timestamp) -> Result<Inserted>;
+
+    /// Arms a tree or a part of it as [`crate::plan`] says. Appends `tree.started`, and `task.blocked` for tasks that
+    /// are blocked from the start.
+    ///
+    /// # Errors
+    /// `TaskNotFound`.
+    async fn execute(&self, request: ExecuteRequest) -> Result<Execution>;
+
+    /// Records progress and finished runs, releases dependents, blocks what cannot run, ends executions, moves due
+    /// tasks to ready, and claims, in this order and in one transaction.
+    ///
+    /// # Errors
+    /// `LeaseLost` if the session is not the newest of its node; then nothing was recorded.
+    async fn turn(&self, turn: Turn) -> Result<TurnOutcome>;
+
+    /// Cancels tasks, armed or not. Pending tasks and running ones become `cancelled`; the runs' tokens are revoked.
+    /// Without `cascade`, dependents of what was cancelled are blocked as after a failure.
+    async fn cancel(&self, request: CancelRequest) -> Result<Cancellation>;
+
+    /// Changes a definition. Appends `task.updated`.
+    ///
+    /// # Errors
+    /// `TaskNotFound`, `InvalidTransition`, `InvalidDependency`, `CircularDependency`; then nothing is changed.
+    async fn update(&self, id: &TaskId, patch: TaskPatch, now: Timestamp) -> Result<Task>;
+
+    /// Deletes a task with its descendants, all of which must be pending and not armed, and on which no other task
+    /// depends. Attempts and edges go too; a tree whose root goes is gone, its events stay. Appends `tree.deleted`.
+    ///
+    /// # Errors
+    /// `TaskNotFound`; `CannotDelete` with all reasons in one text.
+    async fn delete(&self, id: &TaskId, now: Timestamp) -> Result<Deleted>;
+
+    /// Reads tasks, in the order of `ids`.
+    async fn get(&self, ids: &[TaskId]) -> Result<Vec<Option<Task>>>;
+
+    /// Reads a task and its descendants in pre-order (children by insertion); empty if there is no such task.
+    async fn subtree(&self, id: &TaskId) -> Result<Vec<Task>>;
+
+    /// Reads the children of a task by priority, then insertion.
+    async fn children(&self, id: &TaskId) -> Result<Vec<Task>>;
+
+    /// Lists tasks, newest first.
+    async fn list(&self, filter: TaskFilter, page: Page) -> Result<Vec<Task>>;
+
+    /// Counts tasks.
+    async fn count(&self, filter: TaskFilter) -> Result<StatusCounts>;
+
+    /// Reads the attempts at a task, oldest first.
+    async fn attempts(&self, id: &TaskId) -> Result<Vec<Attempt>>;
+
+    /// Reads why a task is not running; none if there is no such task.
+    async fn queue_facts(&self, id: &TaskId) -> Result<Option<QueueFacts>>;
+
+    /// Reads the state of the tree that a task is in; none if there is no such task.
+    async fn tree_state(&self, task: &TaskId) -> Result<Option<TreeState>>;
+
+    /// Reads the log.
+    async fn events(&self, query: EventQuery) -> Result<Vec<Event>>;
+
+    /// The newest position of the log.
+    async fn last_seq(&self) -> Result<Seq>;
+
+    /// Opens a session of this node with the next epoch and takes back the runs of its older sessions: they are ready again, at once.
+    async fn open_session(
+        &self,
+        node: &crate::id::NodeId,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Opened>;
+
+    /// Extends the lease of a session.
+    ///
+    /// # Errors
+    /// `LeaseLost` if the session is not the newest of its node or its lease was already ended by [`Store::rescue`].
+    async fn renew_session(&self, session: &Session, until: Timestamp) -> Result<()>;
+
+    /// Ends a session in good order: its runs are ready again at once.
+    async fn close_session(&self, session: &Session, now: Timestamp) -> Result<()>;
+
+    /// Makes the runs of all sessions whose lease has expired ready again, appending `task.rescued`; gives their
+    /// number. Rescued attempts do not count towards `max_attempts`; the token grows.
+    async fn rescue(&self, now: Timestamp) -> Result<u32>;
+
+    /// Reads the cursor of that name.
+    async fn cursor(&self, name: &str) -> Result<Option<Seq>>;
+
+    /// Writes the cursor of that name.
+    async fn set_cursor(&self, name: &str, seq: Seq) -> Result<()>;
+}
