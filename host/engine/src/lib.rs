@@ -1,1 +1,22 @@
-//! apflow-engine
+//! The busy floor: decides what runs and when, and is the one place where operations are implemented.
+//!
+//! [`Engine`] is a cheap handle; doors and embedders call it. Below it, one [dispatcher](dispatcher) loop takes turns
+//! with the store (record, release, claim), every claimed task is one [run](run), and the loops in
+//! [maintenance](maintenance) keep the lease and feed collectors. No SQL, no WebAssembly, no HTTP.
+
+mod dispatcher;
+mod engine;
+mod events;
+mod hooks;
+mod inbox;
+mod maintenance;
+pub mod operation;
+mod run;
+mod runs;
+mod schema;
+mod usecase;
+
+pub use engine::{Engine, EngineOptions};
+pub use usecase::execute::Started;
+pub use usecase::explain::{Blocker, Explanation};
+pub use usecase::query::Health;

@@ -1,0 +1,4 @@
+//! The loops beside the dispatcher, one a file.
+
+pub(crate) mod collectors;
+pub(crate) mod session;

@@ -1,0 +1,88 @@
+//! The runs of this node: how many there are, and how to interrupt one.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use apflow_core::id::{TaskKey, Token};
+use tokio::task::AbortHandle;
+
+#[derive(Debug, Default)]
+struct Table {
+    active: HashMap<TaskKey, (Token, AbortHandle)>,
+    /// Claims whose token was revoked before their run was registered, or after it ended and before it was recorded.
+    revoked: HashSet<(TaskKey, Token)>,
+}
+
+/// Holds every run from its claim to its end.
+#[derive(Debug)]
+pub(crate) struct Runs {
+    limit: u32,
+    table: Mutex<Table>,
+}
+
+impl Runs {
+    pub(crate) fn new(limit: u32) -> Self {
+        Self { limit: limit.max(1), table: Mutex::default() }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many more may start.
+    pub(crate) fn free(&self) -> u32 {
+        self.limit.saturating_sub(self.active())
+    }
+
+    pub(crate) fn active(&self) -> u32 {
+        u32::try_from(self.table().active.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) const fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    /// Starts a run under the table's lock, so that it cannot end before it is known. Does nothing if its token has
+    /// been revoked since the claim.
+    pub(crate) fn start(&self, key: TaskKey, token: Token, spawn: impl FnOnce() -> AbortHandle) {
+        let mut table = self.table();
+        if !table.revoked.remove(&(key, token)) {
+            let handle = spawn();
+            table.active.insert(key, (token, handle));
+        }
+    }
+
+    /// The run has ended by itself.
+    pub(crate) fn ended(&self, key: TaskKey, token: Token) {
+        let mut table = self.table();
+        if table.active.get(&key).is_some_and(|(held, _)| *held == token) {
+            table.active.remove(&key);
+        }
+    }
+
+    /// The turn that should have recorded the run refused it.
+    pub(crate) fn lost(&self, key: TaskKey, token: Token) {
+        self.table().revoked.remove(&(key, token));
+    }
+
+    /// Stops a run whose token was revoked.
+    pub(crate) fn interrupt(&self, key: TaskKey, token: Token) {
+        let mut table = self.table();
+        match table.active.get(&key) {
+            Some((held, _)) if *held == token => {
+                if let Some((_, handle)) = table.active.remove(&key) {
+                    handle.abort();
+                }
+            }
+            _ => {
+                table.revoked.insert((key, token));
+            }
+        }
+    }
+
+    pub(crate) fn abort_all(&self) {
+        for (_, (_, handle)) in self.table().active.drain() {
+            handle.abort();
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Executing trees and waiting for them.
+
+use apflow_core::error::{Error, ErrorCode, Result};
+use apflow_core::id::{Seq, TaskId, TreeId, TreeKey};
+use apflow_core::plugin::HookPoint;
+use apflow_core::store::{ExecuteRequest, Execution, TreeEnd};
+use apflow_core::task::TreeStatus;
+use serde_json::json;
+
+use crate::engine::Engine;
+use crate::hooks;
+
+/// An execution that is under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    /// The tree.
+    pub tree: TreeKey,
+    /// Its public id.
+    pub tree_id: TreeId,
+    /// Its root.
+    pub root: TaskId,
+    /// Number of the execution.
+    pub execution: u32,
+    /// A position of the log before its first event.
+    pub started_seq: Seq,
+}
+
+impl Engine {
+    /// Starts a tree (by its root) or a task with what it depends on.
+    ///
+    /// # Errors
+    /// `TaskNotFound`.
+    pub async fn execute(&self, task: &TaskId, rerun_completed: bool) -> Result<Execution> {
+        self.check_running()?;
+        let request = ExecuteRequest { task: task.clone(), rerun_completed, now: self.0.now() };
+        let execution = self.0.store.execute(request).await?;
+        if let Execution::Started { tree_id, .. } = &execution {
+            self.0.events.written(Vec::new());
+            self.started(tree_id);
+        }
+        Ok(execution)
+    }
+
+    pub(crate) fn started(&self, tree_id: &TreeId) {
+        self.0.work_appeared();
+        let event = hooks::tree_event(HookPoint::TreeStarted, self.0.now(), tree_id.clone(), json!({}));
+        hooks::tell(&self.0, event);
+    }
+
+    /// Waits until that execution of a tree has ended. `root` is any task of the tree.
+    ///
+    /// # Errors
+    /// `TaskNotFound` if the tree is gone, `ShuttingDown` if the engine stops first.
+    pub async fn wait(&self, tree: TreeKey, execution: u32, root: &TaskId) -> Result<TreeEnd> {
+        // Registered before looking, so that an end in between is not missed.
+        let end = self.0.events.wait(tree, execution);
+        let state = self.0.store.tree_state(root).await?.ok_or_else(|| Error::task_not_found(root))?;
+        if state.execution > execution || state.status != TreeStatus::InProgress {
+            return Ok(TreeEnd { tree, tree_id: state.tree_id, execution, status: state.status });
+        }
+        let mut stopping = self.0.stopping();
+        tokio::select! {
+            biased;
+            end = end => end.map_err(|_| stopped()),
+            _ = stopping.wait_for(|stop| *stop) => Err(stopped()),
+        }
+    }
+}
+
+fn stopped() -> Error {
+    Error::new(
+        ErrorCode::ShuttingDown,
+        "The host stopped before the execution ended; it goes on when the host is back",
+    )
+}

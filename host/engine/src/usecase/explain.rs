@@ -1,0 +1,142 @@
+//! "Why is this not running?"
+
+use apflow_core::error::{Error, Result};
+use apflow_core::id::TaskId;
+use apflow_core::store::{QueueFacts, QueuePlace};
+use apflow_core::task::TaskStatus;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::engine::Engine;
+
+/// One reason why a task is not running.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Blocker {
+    /// `not_executed`, `finished`, `dependency`, `blocked`, `due`, `limit`, `queue`, `executor_not_found`,
+    /// `executor_missing`.
+    pub code: &'static str,
+    /// A sentence.
+    pub message: String,
+    /// Facts of that code.
+    pub data: Value,
+}
+
+/// Everything that keeps a task from running.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Explanation {
+    /// The task.
+    pub task_id: TaskId,
+    /// Where it stands.
+    pub status: TaskStatus,
+    /// A sentence for people.
+    pub summary: String,
+    /// The reasons; empty while it runs.
+    pub blockers: Vec<Blocker>,
+    /// Ready tasks that leave before it, if it is ready.
+    pub position: Option<u64>,
+}
+
+impl Engine {
+    /// Why a task is not running.
+    ///
+    /// # Errors
+    /// `TaskNotFound`.
+    pub async fn explain(&self, id: &TaskId) -> Result<Explanation> {
+        let facts = self.0.store.queue_facts(id).await?.ok_or_else(|| Error::task_not_found(id))?;
+        let mut blockers = self.queue_blockers(&facts);
+        if !facts.task.status.is_terminal() {
+            blockers.extend(self.executor_blocker(&facts));
+        }
+        let position = match facts.place {
+            QueuePlace::Ready(ahead) => Some(ahead),
+            _ => None,
+        };
+        let summary = match blockers.first() {
+            None => "It is running".to_owned(),
+            Some(_) => blockers.iter().map(|one| one.message.as_str()).collect::<Vec<_>>().join("; "),
+        };
+        Ok(Explanation { task_id: id.clone(), status: facts.task.status, summary, blockers, position })
+    }
+
+    fn queue_blockers(&self, facts: &QueueFacts) -> Vec<Blocker> {
+        let dependencies =
+            || facts.unmet.iter().map(|(id, status, required)| dependency(id, *status, *required));
+        match &facts.place {
+            QueuePlace::Running => Vec::new(),
+            QueuePlace::NotArmed if facts.task.status.is_terminal() => vec![Blocker {
+                code: "finished",
+                message: format!("It is {}; execute it again to run it", facts.task.status),
+                data: json!({ "status": facts.task.status }),
+            }],
+            QueuePlace::NotArmed => vec![Blocker {
+                code: "not_executed",
+                message: "Nobody has asked to execute it (tasks.execute)".into(),
+                data: json!({}),
+            }],
+            QueuePlace::Waiting(count) => {
+                let list: Vec<Blocker> = dependencies().collect();
+                if list.is_empty() {
+                    vec![Blocker {
+                        code: "dependency",
+                        message: format!("It waits for {count} dependencies"),
+                        data: json!({ "count": count }),
+                    }]
+                } else {
+                    list
+                }
+            }
+            QueuePlace::Blocked => {
+                let cause = facts.task.blocked_by.as_ref().map(ToString::to_string).unwrap_or_default();
+                let message = format!(
+                    "It is blocked: required dependency '{cause}' did not complete; mend that task and execute the tree again"
+                );
+                let blocked = Blocker { code: "blocked", message, data: json!({ "blocked_by": cause }) };
+                std::iter::once(blocked).chain(dependencies()).collect()
+            }
+            QueuePlace::Delayed(due) => vec![Blocker {
+                code: "due",
+                message: format!("It is put off until {due}"),
+                data: json!({ "due": due }),
+            }],
+            QueuePlace::Ready(ahead) => vec![self.ready_blocker(*ahead)],
+        }
+    }
+
+    fn ready_blocker(&self, ahead: u64) -> Blocker {
+        let (active, limit) = (self.0.runs.active(), self.0.runs.limit());
+        if active >= limit {
+            let message = format!(
+                "It is ready; all {limit} places are taken (engine.max_concurrent_runs) and {ahead} tasks leave before it"
+            );
+            return Blocker {
+                code: "limit",
+                message,
+                data: json!({ "limit": limit, "running": active, "ahead": ahead }),
+            };
+        }
+        let message = format!("It is ready and about to start; {ahead} tasks leave before it");
+        Blocker { code: "queue", message, data: json!({ "ahead": ahead }) }
+    }
+
+    fn executor_blocker(&self, facts: &QueueFacts) -> Option<Blocker> {
+        let Some(id) = &facts.task.executor else {
+            let message = "It names no executor and will fail: set 'executor'".into();
+            return Some(Blocker { code: "executor_missing", message, data: json!({}) });
+        };
+        let unknown = !self.catalog().executors.contains_key(id);
+        unknown.then(|| Blocker {
+            code: "executor_not_found",
+            message: format!("No loaded plugin provides executor '{id}'"),
+            data: json!({ "executor": id }),
+        })
+    }
+}
+
+fn dependency(id: &TaskId, status: TaskStatus, required: bool) -> Blocker {
+    let wanted = if required { "completed" } else { "finished" };
+    Blocker {
+        code: "dependency",
+        message: format!("Dependency '{id}' is {status}, it must be {wanted}"),
+        data: json!({ "task_id": id, "status": status, "required": required }),
+    }
+}
