@@ -1,1 +1,1 @@
-//! End-to-end tests; everything lives in the one test binary `main.rs`.
+//! End-to-end tests of the real binary. Everything lives in the one test binary `main.rs`; this library is empty.

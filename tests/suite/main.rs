@@ -1,1 +1,16 @@
-fn main(){}
+//! End-to-end tests: they start the real `apflow` binary on free loopback ports and talk to it as a user or client
+//! would. One module an area; [`harness`] holds what they share.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
+
+mod black_box;
+mod black_box_create;
+mod black_box_execute;
+mod cli;
+mod crash;
+mod docs;
+mod examples;
+mod harness;
+mod hostile;
+mod reload;
+mod tidy;
