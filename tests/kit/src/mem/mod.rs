@@ -1,0 +1,147 @@
+//! [`MemStore`]: all of [`Store`] in memory, behind one lock, for tests and benchmarks of what stands above a store.
+//! It keeps what it is told until it is dropped and forgets it then. Decisions are the core's (`plan`, `transition`,
+//! `TreeStatus::at_end`); the files here keep rows, indexes and log in step, one family of verbs each.
+
+mod cancel;
+mod edit;
+mod execute;
+mod insert;
+mod log;
+mod query;
+mod rows;
+mod session;
+mod transaction;
+mod turn;
+mod view;
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard};
+
+use apflow_core::clock::Timestamp;
+use apflow_core::error::Result;
+use apflow_core::event::Event;
+use apflow_core::id::{NodeId, Seq, TaskId};
+use apflow_core::lease::Session;
+use apflow_core::store::{
+    CancelRequest, Cancellation, Deleted, EventQuery, ExecuteRequest, Execution, Inserted, Opened, Page,
+    QueueFacts, StatusCounts, Store, TaskFilter, TaskPatch, TreeState, Turn, TurnOutcome,
+};
+use apflow_core::task::{Attempt, Task};
+use apflow_core::tree::NewTree;
+use async_trait::async_trait;
+
+use rows::State;
+
+/// A store in memory.
+#[derive(Default)]
+pub struct MemStore(Mutex<State>);
+
+impl MemStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Every verb is one critical section: that is its transaction.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("a verb panicked half-way, what it left behind is not to be trusted")
+    }
+}
+
+impl fmt::Debug for MemStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemStore").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Store for MemStore {
+    async fn insert_tree(&self, tree: &NewTree, execute: bool, now: Timestamp) -> Result<Inserted> {
+        insert::insert(&mut self.state(), tree, execute, now)
+    }
+
+    async fn execute(&self, request: ExecuteRequest) -> Result<Execution> {
+        execute::execute(&mut self.state(), &request)
+    }
+
+    async fn turn(&self, turn: Turn) -> Result<TurnOutcome> {
+        turn::turn(&mut self.state(), turn)
+    }
+
+    async fn cancel(&self, request: CancelRequest) -> Result<Cancellation> {
+        cancel::cancel(&mut self.state(), &request)
+    }
+
+    async fn update(&self, id: &TaskId, patch: TaskPatch, now: Timestamp) -> Result<Task> {
+        edit::update(&mut self.state(), id, patch, now)
+    }
+
+    async fn delete(&self, id: &TaskId, now: Timestamp) -> Result<Deleted> {
+        edit::delete(&mut self.state(), id, now)
+    }
+
+    async fn get(&self, ids: &[TaskId]) -> Result<Vec<Option<Task>>> {
+        Ok(query::get(&self.state(), ids))
+    }
+
+    async fn subtree(&self, id: &TaskId) -> Result<Vec<Task>> {
+        Ok(query::subtree(&self.state(), id))
+    }
+
+    async fn children(&self, id: &TaskId) -> Result<Vec<Task>> {
+        Ok(query::children(&self.state(), id))
+    }
+
+    async fn list(&self, filter: TaskFilter, page: Page) -> Result<Vec<Task>> {
+        Ok(query::list(&self.state(), &filter, page))
+    }
+
+    async fn count(&self, filter: TaskFilter) -> Result<StatusCounts> {
+        Ok(query::count(&self.state(), &filter))
+    }
+
+    async fn attempts(&self, id: &TaskId) -> Result<Vec<Attempt>> {
+        Ok(query::attempts(&self.state(), id))
+    }
+
+    async fn queue_facts(&self, id: &TaskId) -> Result<Option<QueueFacts>> {
+        Ok(query::queue_facts(&self.state(), id))
+    }
+
+    async fn tree_state(&self, task: &TaskId) -> Result<Option<TreeState>> {
+        Ok(query::tree_state(&self.state(), task))
+    }
+
+    async fn events(&self, query: EventQuery) -> Result<Vec<Event>> {
+        Ok(self.state().log.read(&query))
+    }
+
+    async fn last_seq(&self) -> Result<Seq> {
+        Ok(self.state().log.last())
+    }
+
+    async fn open_session(&self, node: &NodeId, until: Timestamp, now: Timestamp) -> Result<Opened> {
+        session::open(&mut self.state(), node, until, now)
+    }
+
+    async fn renew_session(&self, session: &Session, until: Timestamp) -> Result<()> {
+        session::renew(&mut self.state(), session, until)
+    }
+
+    async fn close_session(&self, session: &Session, now: Timestamp) -> Result<()> {
+        session::close(&mut self.state(), session, now)
+    }
+
+    async fn rescue(&self, now: Timestamp) -> Result<u32> {
+        session::rescue(&mut self.state(), now)
+    }
+
+    async fn cursor(&self, name: &str) -> Result<Option<Seq>> {
+        Ok(self.state().cursors.get(name).copied())
+    }
+
+    async fn set_cursor(&self, name: &str, seq: Seq) -> Result<()> {
+        self.state().cursors.insert(name.to_owned(), seq);
+        Ok(())
+    }
+}
