@@ -1,0 +1,124 @@
+//! `cargo xtask check`: what can be said about the code without running it, and whether the generated documents are
+//! up to date. `bless` writes those anew. Every check runs, also after one that failed.
+
+use crate::layout::Layout;
+use crate::plugins::{self, Language};
+use crate::process::{line, probe, run as run_program, say};
+use crate::toolchain::{TARGET, Toolchain};
+use anyhow::Result;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+/// Tests that compare a generated document with the file, and write the file where this variable is `1`.
+const BLESS: &str = "APFLOW_BLESS";
+/// What their names have in common.
+const DOCUMENT_TESTS: &str = "test(/up_to_date/)";
+
+/// What went wrong so far, in a few words each.
+#[derive(Default)]
+pub struct Failures(Vec<String>);
+
+impl Failures {
+    /// Runs a step and remembers if it fails.
+    pub fn step(&mut self, what: &str, step: impl FnOnce() -> Result<()>) {
+        if let Err(error) = step() {
+            say(&format!("FAILED: {what}: {error:#}"));
+            self.0.push(what.to_owned());
+        }
+    }
+
+    /// Says a command's own line, runs it, remembers if it fails.
+    pub fn command(&mut self, command: &mut Command) {
+        let line = line(command);
+        say(&line);
+        self.step(&line, || run_program(command));
+    }
+
+    /// Repeats what failed, if anything did.
+    pub fn report(&self) {
+        if !self.0.is_empty() {
+            say(&format!("failed: {}", self.0.join("; ")));
+        }
+    }
+
+    /// Success only if nothing failed.
+    pub fn exit_code(&self) -> ExitCode {
+        if self.0.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}
+
+/// The command `check`.
+pub fn run(layout: &Layout) -> Result<ExitCode> {
+    let mut failures = Failures::default();
+    code(layout, &mut failures)?;
+    crate::test::install_nextest(layout)?;
+    failures.command(&mut document_tests(layout));
+    failures.report();
+    if failures.exit_code() == ExitCode::SUCCESS {
+        say("all checks passed");
+    }
+    Ok(failures.exit_code())
+}
+
+/// All checks but those that are tests, which `ci` runs anyway.
+pub fn code(layout: &Layout, failures: &mut Failures) -> Result<()> {
+    let guests = guest_workspaces(layout)?;
+    if has(layout, "fmt", "rustfmt") {
+        failures.command(layout.cargo().args(["fmt", "--all", "--check"]));
+        for workspace in &guests {
+            let mut fmt = layout.cargo();
+            failures.command(fmt.args(["fmt", "--all", "--check", "--manifest-path"]).arg(workspace));
+        }
+    }
+    if has(layout, "clippy", "clippy") {
+        let deny = ["--", "-D", "warnings"];
+        failures.command(layout.cargo().args(["clippy", "--workspace", "--all-targets"]).args(deny));
+        let toolchain = Toolchain::find(layout)?;
+        if toolchain.has_clippy() {
+            for workspace in &guests {
+                let mut clippy = toolchain.cargo(layout);
+                clippy.args(["clippy", "--workspace", "--target", TARGET, "--manifest-path"]).arg(workspace);
+                failures.command(clippy.args(deny));
+            }
+        } else {
+            say("left out: clippy on the Rust plugins, their compiler comes without it");
+        }
+    }
+    // An embedder's view: neither axum nor clap may be needed.
+    failures.command(layout.cargo().args(["check", "-p", "apflow-host", "--no-default-features"]));
+    Ok(())
+}
+
+/// The command `bless`.
+pub fn bless(layout: &Layout) -> Result<()> {
+    crate::test::install_nextest(layout)?;
+    run_program(document_tests(layout).env(BLESS, "1"))
+}
+
+fn document_tests(layout: &Layout) -> Command {
+    let mut nextest = layout.cargo();
+    nextest.args(["nextest", "run", "--workspace", "--no-tests=warn", "-E", DOCUMENT_TESTS]);
+    nextest
+}
+
+/// The manifests of the guests' workspaces.
+pub fn guest_workspaces(layout: &Layout) -> Result<Vec<PathBuf>> {
+    let all = plugins::find(layout)?;
+    let rust: Vec<_> = all.iter().filter(|plugin| plugin.language == Language::Rust).collect();
+    let roots = plugins::rust_workspaces(layout, &rust)?;
+    Ok(roots.into_keys().map(|root| root.join("Cargo.toml")).collect())
+}
+
+// A minimal rustup profile comes without these; where they cannot be had, that is said and not held against the code.
+fn has(layout: &Layout, subcommand: &str, component: &str) -> bool {
+    let there = || probe(layout.cargo().args([subcommand, "--version"])).is_some();
+    if there() {
+        return true;
+    }
+    say(&format!("this Rust has no {component}: rustup component add {component}"));
+    let added = run_program(Command::new("rustup").args(["component", "add", component])).is_ok() && there();
+    if !added {
+        say(&format!("left out: cargo {subcommand}, {component} is not installed"));
+    }
+    added
+}

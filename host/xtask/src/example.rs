@@ -1,0 +1,86 @@
+//! `cargo xtask quickstart` and `polyglot`: builds what an example needs, starts its small site, runs its tree.
+//!
+//! An example is a folder with `tree.json`, an optional `apflow.toml` and an optional `site/`. The site gets a free
+//! port, so its address is not known before: wherever those two files say `{{site}}`, it is put in, in a copy.
+
+use crate::layout::Layout;
+use crate::plugins;
+use crate::process::{run as run_program, say};
+use crate::site::Site;
+use anyhow::{Context, Result, bail};
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+/// An example and what has to be built for it.
+pub struct Example {
+    name: &'static str,
+    rust_only: bool,
+}
+
+/// Rust components alone: needs rustup and a C compiler.
+pub const QUICKSTART: Example = Example { name: "quickstart", rust_only: true };
+/// Components in Rust, JavaScript and Python.
+pub const POLYGLOT: Example = Example { name: "polyglot", rust_only: false };
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// More arguments for `apflow run`, for example `--output json`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    run: Vec<OsString>,
+}
+
+/// Runs the example; the exit code is that of `apflow run`.
+pub fn run(layout: &Layout, example: &Example, options: &Options) -> Result<ExitCode> {
+    let folder = layout.root.join("examples").join(example.name);
+    let tree = folder.join("tree.json");
+    if !tree.is_file() {
+        bail!("{} is missing: an example needs a task tree", tree.display());
+    }
+    build(layout, example)?;
+    let pages = folder.join("site");
+    let site = if pages.is_dir() { Some(Site::start(&pages)?) } else { None };
+    if let Some(site) = &site {
+        say(&format!("serving {} at {}", shown(layout, &pages), site.url));
+    }
+    let mut apflow = command(layout, &folder, site.as_ref())?;
+    say(&format!("apflow run {}", shown(layout, &tree)));
+    let status = apflow.args(&options.run).status().context("cannot start apflow")?;
+    Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
+}
+
+fn build(layout: &Layout, example: &Example) -> Result<()> {
+    let options = plugins::Options { rust_only: example.rust_only, shipped_only: true, only: None };
+    plugins::build(layout, &options)?;
+    say("cargo build --bin apflow (the first time takes minutes)");
+    run_program(layout.cargo().args(["build", "--bin", "apflow"]))
+}
+
+// All that the command line of `apflow run` has to fit is here.
+fn command(layout: &Layout, folder: &Path, site: Option<&Site>) -> Result<Command> {
+    let ready = layout.target.join("xtask").join(folder.file_name().context("an example has a name")?);
+    fs::create_dir_all(&ready).with_context(|| format!("cannot make {}", ready.display()))?;
+    let url = site.map_or("", |site| &site.url);
+    let mut apflow = Command::new(layout.apflow("debug"));
+    apflow.current_dir(&layout.root).arg("run").arg(fill_in(&folder.join("tree.json"), &ready, url)?);
+    if folder.join("apflow.toml").is_file() {
+        apflow.arg("--config").arg(fill_in(&folder.join("apflow.toml"), &ready, url)?);
+    }
+    apflow.arg("--plugins").arg("plugins/dist");
+    Ok(apflow)
+}
+
+fn fill_in(file: &Path, ready: &Path, url: &str) -> Result<PathBuf> {
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let copy = ready.join(file.file_name().context("a file has a name")?);
+    // Grants name hosts and ports, not addresses with a scheme.
+    let authority = url.strip_prefix("http://").unwrap_or(url);
+    let text = text.replace("{{site}}", url).replace("{{site-authority}}", authority);
+    fs::write(&copy, text).with_context(|| format!("cannot write {}", copy.display()))?;
+    Ok(copy)
+}
+
+fn shown(layout: &Layout, path: &Path) -> String {
+    path.strip_prefix(&layout.root).unwrap_or(path).display().to_string()
+}

@@ -1,0 +1,84 @@
+//! `cargo xtask test` and `ci`: installs what is missing, builds what the tests use (plugins and the `apflow` binary),
+//! and runs everything. nextest runs last, so that its summary is the last thing on the screen.
+
+use crate::check::{self, Failures};
+use crate::layout::Layout;
+use crate::plugins;
+use crate::process::{probe, run as run_program, say};
+use anyhow::Result;
+use std::ffi::{OsStr, OsString};
+use std::process::ExitCode;
+
+/// The version to install where there is none.
+const NEXTEST: &str = "0.9.143";
+
+#[derive(clap::Args, Default)]
+pub struct Options {
+    /// Builds the Rust plugins only, and runs nextest only
+    #[arg(long)]
+    quick: bool,
+    /// Arguments for nextest, such as `-p apflow-core` or a test's name; with any, only nextest runs
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    nextest: Vec<OsString>,
+}
+
+/// The command `test`.
+pub fn run(layout: &Layout, options: &Options) -> Result<ExitCode> {
+    let mut failures = Failures::default();
+    tests(layout, options, &mut failures)?;
+    failures.report();
+    Ok(failures.exit_code())
+}
+
+/// The command `ci`.
+pub fn ci(layout: &Layout) -> Result<ExitCode> {
+    let mut failures = Failures::default();
+    check::code(layout, &mut failures)?;
+    tests(layout, &Options::default(), &mut failures)?;
+    Ok(failures.exit_code())
+}
+
+/// Installs cargo-nextest if it is missing.
+pub fn install_nextest(layout: &Layout) -> Result<()> {
+    if probe(layout.cargo().args(["nextest", "--version"])).is_some() {
+        return Ok(());
+    }
+    say(&format!("installing cargo-nextest {NEXTEST} from its sources (a few minutes)"));
+    let mut install = layout.cargo();
+    // Its own target folder would be thrown away; the development profile halves the time.
+    run_program(install.args(["install", "cargo-nextest", "--locked", "--debug", "--version", NEXTEST]))
+}
+
+fn tests(layout: &Layout, options: &Options, failures: &mut Failures) -> Result<()> {
+    install_nextest(layout)?;
+    plugins::build(layout, &plugins::Options { rust_only: options.quick, ..Default::default() })?;
+    say("cargo build --bin apflow");
+    run_program(layout.cargo().args(["build", "--bin", "apflow"]))?;
+    if !options.quick && options.nextest.is_empty() {
+        failures.command(layout.cargo().args(["test", "--quiet", "--doc", "--workspace"]));
+        for workspace in check::guest_workspaces(layout)? {
+            let mut guests = layout.cargo();
+            // The components' own unit tests run on this machine, without a sandbox.
+            failures
+                .command(guests.args(["test", "--quiet", "--workspace", "--manifest-path"]).arg(workspace));
+        }
+        failures.step("tests of the JavaScript plugins", || plugins::run_javascript_tests(layout));
+        failures.step("tests of the Python plugins", || plugins::run_python_tests(layout));
+    }
+    failures.report();
+    nextest(layout, options, failures);
+    Ok(())
+}
+
+fn nextest(layout: &Layout, options: &Options, failures: &mut Failures) {
+    let mut nextest = layout.cargo();
+    nextest.args(["nextest", "run"]).env("APFLOW_BIN", layout.apflow("debug"));
+    if !options.nextest.iter().any(|arg| names_a_package(arg)) {
+        nextest.arg("--workspace");
+    }
+    failures.command(nextest.args(&options.nextest));
+}
+
+fn names_a_package(arg: &OsStr) -> bool {
+    arg.to_str().is_some_and(|arg| arg.starts_with("-p") || arg.starts_with("--package"))
+}
