@@ -42,6 +42,26 @@ pub struct ExecutorInfo {
     pub provided_by: String,
 }
 
+impl ExecutorInfo {
+    /// An executor of the embedding program that takes any object; fields may be set afterwards.
+    pub fn native(id: impl Into<String>) -> Self {
+        let id = id.into();
+        Self {
+            name: id.clone(),
+            id,
+            description: String::new(),
+            tags: Vec::new(),
+            examples: Vec::new(),
+            input_schema: serde_json::json!({ "type": "object" }),
+            output_schema: Value::Bool(true),
+            cancelable: true,
+            idempotent: false,
+            demo_result: None,
+            provided_by: "native".into(),
+        }
+    }
+}
+
 /// One attempt at one task, ready to run.
 #[derive(Debug, Clone)]
 pub struct Invocation {

@@ -1,12 +1,12 @@
 //! `cargo xtask quickstart` and `polyglot`: builds what an example needs, starts its small site, runs its tree.
 //!
-//! An example is a folder with `tree.json`, an optional `apflow.toml` and an optional `site/`. The site gets a free
-//! port, so its address is not known before: wherever those two files say `{{site}}`, it is put in, in a copy.
+//! An example is a folder with `tree.json`, an optional `apflow.toml` and an optional `site/`. Where they name the site's
+//! address, it is filled in: in copies of the two files, and in the pages as they are served.
 
 use crate::layout::Layout;
 use crate::plugins;
 use crate::process::{run as run_program, say};
-use crate::site::Site;
+use crate::site::{self, Site};
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
 use std::fs;
@@ -63,21 +63,19 @@ fn command(layout: &Layout, folder: &Path, site: Option<&Site>) -> Result<Comman
     fs::create_dir_all(&ready).with_context(|| format!("cannot make {}", ready.display()))?;
     let url = site.map_or("", |site| &site.url);
     let mut apflow = Command::new(layout.apflow("debug"));
-    apflow.current_dir(&layout.root).arg("run").arg(fill_in(&folder.join("tree.json"), &ready, url)?);
+    apflow.current_dir(&layout.root).arg("run").arg(filled_in(&folder.join("tree.json"), &ready, url)?);
     if folder.join("apflow.toml").is_file() {
-        apflow.arg("--config").arg(fill_in(&folder.join("apflow.toml"), &ready, url)?);
+        apflow.arg("--config").arg(filled_in(&folder.join("apflow.toml"), &ready, url)?);
     }
     apflow.arg("--plugins").arg("plugins/dist");
     Ok(apflow)
 }
 
-fn fill_in(file: &Path, ready: &Path, url: &str) -> Result<PathBuf> {
+fn filled_in(file: &Path, ready: &Path, url: &str) -> Result<PathBuf> {
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let copy = ready.join(file.file_name().context("a file has a name")?);
-    // Grants name hosts and ports, not addresses with a scheme.
-    let authority = url.strip_prefix("http://").unwrap_or(url);
-    let text = text.replace("{{site}}", url).replace("{{site-authority}}", authority);
-    fs::write(&copy, text).with_context(|| format!("cannot write {}", copy.display()))?;
+    fs::write(&copy, site::fill_in(&text, url))
+        .with_context(|| format!("cannot write {}", copy.display()))?;
     Ok(copy)
 }
 

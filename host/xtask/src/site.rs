@@ -1,5 +1,6 @@
 //! A small HTTP server for examples: the files of one folder, on a free port of this machine, until it is dropped.
-//! Only for trying things out; nothing else may use it.
+//! Only for trying things out; nothing else may use it. The port is not known before it runs, so whatever an example
+//! says about the site's own address is filled in here: in the pages, and by `example.rs` in the tree.
 
 use anyhow::{Context, Result, anyhow};
 use std::fs;
@@ -7,6 +8,13 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tiny_http::{Header, Method, Request, Response, Server};
+
+/// Puts a site's address into a text: `{{site}}` is the whole of it, `{{site-authority}}` host and port alone, which is
+/// what grants name.
+pub fn fill_in(text: &str, url: &str) -> String {
+    let authority = url.strip_prefix("http://").unwrap_or(url);
+    text.replace("{{site}}", url).replace("{{site-authority}}", authority)
+}
 
 /// A running server.
 pub struct Site {
@@ -22,15 +30,16 @@ impl Site {
         let server =
             Server::http("127.0.0.1:0").map_err(|error| anyhow!("cannot serve the site: {error}"))?;
         let port = server.server_addr().to_ip().context("a TCP address")?.port();
+        let url = format!("http://127.0.0.1:{port}");
         let server = Arc::new(server);
-        let (requests, folder) = (Arc::clone(&server), folder.to_owned());
+        let (requests, pages) = (Arc::clone(&server), Pages { folder: folder.to_owned(), url: url.clone() });
         let thread = std::thread::spawn(move || {
             for request in requests.incoming_requests() {
                 // A client that went away is no concern of the others.
-                let _ = answer(&folder, request);
+                let _ = pages.answer(request);
             }
         });
-        Ok(Self { url: format!("http://127.0.0.1:{port}"), server, thread: Some(thread) })
+        Ok(Self { url, server, thread: Some(thread) })
     }
 }
 
@@ -43,13 +52,29 @@ impl Drop for Site {
     }
 }
 
-fn answer(folder: &Path, request: Request) -> std::io::Result<()> {
-    if *request.method() != Method::Get && *request.method() != Method::Head {
-        return request.respond(Response::from_string("only GET and HEAD").with_status_code(405));
+struct Pages {
+    folder: PathBuf,
+    url: String,
+}
+
+impl Pages {
+    fn answer(&self, request: Request) -> std::io::Result<()> {
+        if *request.method() != Method::Get && *request.method() != Method::Head {
+            return request.respond(Response::from_string("only GET and HEAD").with_status_code(405));
+        }
+        match file_of(&self.folder, request.url()).and_then(|path| Some((self.read(&path)?, path))) {
+            None => request.respond(Response::from_string("there is no such page").with_status_code(404)),
+            Some((page, path)) => request.respond(Response::from_data(page).with_header(content_type(&path))),
+        }
     }
-    match file_of(folder, request.url()).and_then(|path| Some((fs::read(&path).ok()?, path))) {
-        None => request.respond(Response::from_string("there is no such page").with_status_code(404)),
-        Some((bytes, path)) => request.respond(Response::from_data(bytes).with_header(content_type(&path))),
+
+    fn read(&self, path: &Path) -> Option<Vec<u8>> {
+        let bytes = fs::read(path).ok()?;
+        // What is not text is served as it is.
+        Some(
+            String::from_utf8(bytes)
+                .map_or_else(|binary| binary.into_bytes(), |text| fill_in(&text, &self.url).into_bytes()),
+        )
     }
 }
 
@@ -80,9 +105,9 @@ mod tests {
         let address = site.url.strip_prefix("http://").unwrap();
         let mut stream = std::net::TcpStream::connect(address).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        text
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     #[test]
@@ -91,12 +116,17 @@ mod tests {
         fs::create_dir(dir.path().join("site")).unwrap();
         fs::write(dir.path().join("site/data.json"), "{\"a\":1}").unwrap();
         fs::write(dir.path().join("site/index.html"), "<p>hello").unwrap();
+        fs::write(dir.path().join("site/links.txt"), "{{site}}/a on {{site-authority}}").unwrap();
+        fs::write(dir.path().join("site/bytes"), [0xff, 0x00]).unwrap();
         fs::write(dir.path().join("secret"), "secret").unwrap();
         let site = Site::start(&dir.path().join("site")).unwrap();
         let data = get(&site, "/data.json?x=1");
         assert!(data.starts_with("HTTP/1.1 200") && data.ends_with("{\"a\":1}"), "{data}");
         assert!(data.contains("Content-Type: application/json"), "{data}");
         assert!(get(&site, "/").ends_with("<p>hello"));
+        let authority = site.url.strip_prefix("http://").unwrap();
+        assert!(get(&site, "/links.txt").ends_with(&format!("http://{authority}/a on {authority}")));
+        assert!(get(&site, "/bytes").contains("Content-Length: 2\r\n"));
         for path in ["/none", "/../secret", "//etc/hostname", "/a/../../secret"] {
             assert!(get(&site, path).starts_with("HTTP/1.1 404"), "{path}");
         }

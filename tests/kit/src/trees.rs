@@ -1,5 +1,6 @@
 //! Small trees as callers write them: JSON arrays of task objects. Ids are equal to names, so that a test can say
-//! `"leaf-3"`; [`prefixed`] makes room for several such trees in one store. All tasks name [`EXECUTOR`].
+//! `"leaf-3"`; [`prefixed`] makes room for several such trees in one store. [`outline`] draws any shape in one line.
+//! All tasks name [`EXECUTOR`].
 
 use serde_json::{Value, json};
 
@@ -54,6 +55,33 @@ pub fn diamond() -> Value {
     ])
 }
 
+/// A tree in one line, for example `"r <- a b?; a:0; b^a <- c; c"`: tasks divided by `;`, the first one is the root. A
+/// task is `name`, then `^parent` (else the root), `:priority` (else the default), and after `<-` what it depends on, with
+/// `?` where that is not required.
+///
+/// # Panics
+/// If a priority is not a number.
+pub fn outline(text: &str) -> Value {
+    let mut root = None;
+    let mut read = |entry: &str| {
+        let (head, after) = entry.split_once("<-").unwrap_or((entry, ""));
+        let (head, priority) = match head.trim().split_once(':') {
+            Some((head, priority)) => (head, Some(priority.parse::<u8>().expect("a priority is a number"))),
+            None => (head.trim(), None),
+        };
+        let (name, parent) = head.split_once('^').map_or((head, root.clone()), |(name, parent)| {
+            (name, Some(parent.to_owned()))
+        });
+        root.get_or_insert_with(|| name.to_owned());
+        let mut task = task(name, parent.as_deref(), &[]);
+        let dependency = |word: &str| json!({"id": word.trim_end_matches('?'), "required": !word.ends_with('?')});
+        task["dependencies"] = after.split_whitespace().map(dependency).collect();
+        task["priority"] = json!(priority);
+        task
+    };
+    text.split(';').map(|entry| read(entry.trim())).collect()
+}
+
 /// The same tree with `prefix` before every id, name and reference of the builders here.
 #[must_use]
 pub fn prefixed(mut tasks: Value, prefix: &str) -> Value {
@@ -91,5 +119,16 @@ mod tests {
         assert_eq!(assembled(fan(3)).tasks[0].dependencies.len(), 3);
         let tree = assembled(prefixed(diamond(), "x/"));
         assert_eq!((tree.id.as_str(), tree.tasks[2].dependencies.len()), ("x/bottom", 1));
+    }
+
+    #[test]
+    fn an_outline_says_parents_priorities_and_dependencies() {
+        let tree = assembled(outline("r <- a b?; a:0; b^a <- c; c"));
+        let names: Vec<_> = tree.tasks.iter().map(|task| task.name.as_str()).collect();
+        assert_eq!(names, ["r", "a", "b", "c"]);
+        assert_eq!(tree.tasks.iter().map(|task| task.parent).collect::<Vec<_>>(), [None, Some(0), Some(1), Some(0)]);
+        assert_eq!(tree.tasks.iter().map(|task| task.priority).collect::<Vec<_>>(), [2, 0, 2, 2]);
+        let gates: Vec<_> = tree.tasks[0].dependencies.iter().map(|d| (d.target, d.required)).collect();
+        assert_eq!(gates, [(1, true), (2, false)]);
     }
 }

@@ -69,3 +69,83 @@
 //!
 //! [`QueuePlace::Blocked`]: apflow_core::store::QueuePlace::Blocked
 //! [`Store::rescue`]: apflow_core::store::Store::rescue
+
+pub mod attempts;
+pub mod cancel;
+pub mod claims;
+pub mod cursors;
+pub mod delete;
+pub mod dependents;
+pub mod events;
+pub mod executions;
+pub mod insertion;
+pub mod leases;
+pub mod queries;
+mod rig;
+pub mod update;
+pub mod walk;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use apflow_core::store::Store;
+
+/// What a factory gives: an empty store, and whatever must live as long as the case does.
+pub trait Fixture {
+    /// The store.
+    fn store(&self) -> Arc<dyn Store>;
+}
+
+impl Fixture for Arc<dyn Store> {
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(self)
+    }
+}
+
+impl<G> Fixture for (Arc<dyn Store>, G) {
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.0)
+    }
+}
+
+/// Runs one case on a store of its own; what [`store_suite!`](crate::store_suite) puts into each test.
+///
+/// # Panics
+/// If the store breaks the promise of the case.
+pub fn run<O, X, C>(open: impl FnOnce() -> O, case: impl FnOnce(Arc<dyn Store>) -> C)
+where
+    O: Future<Output = X>,
+    X: Fixture,
+    C: Future<Output = ()>,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime can be built").block_on(async {
+        let fixture = open().await;
+        case(fixture.store()).await;
+    });
+}
+
+/// Makes one named test of every case of the suite, in a module for each area. Takes the factory: a function or closure
+/// that gives a future of a [`Fixture`](crate::suite::Fixture), or the path of an `async fn`.
+#[macro_export]
+macro_rules! store_suite {
+    ($open:expr) => {
+        $crate::store_cases! { $open;
+        }
+    };
+}
+
+/// The other half of [`store_suite!`].
+#[doc(hidden)]
+#[macro_export]
+macro_rules! store_cases {
+    ($open:expr; $($area:ident { $($case:ident)+ })+) => {
+        $(mod $area {
+            use super::*;
+            $(#[test]
+            fn $case() {
+                $crate::suite::run($open, $crate::suite::$area::$case);
+            })+
+        })+
+    };
+}

@@ -1,0 +1,411 @@
+//! The rows of the operation table.
+
+use super::params::{TaskRef, read};
+use super::shape::{self, schema};
+use super::{Category, Door, Operation, Permission, Reply, document};
+use super::{control, create, events, execute, query, running, system};
+
+/// Calls a function that takes typed parameters and gives something with a JSON form.
+macro_rules! gives_value {
+    ($function:path) => {
+        |engine, params| {
+            Box::pin(async move { document(&$function(engine, read(params)?).await?).map(Reply::Value) })
+        }
+    };
+}
+
+/// Calls a function that takes typed parameters and gives a [`Reply`].
+macro_rules! gives_reply {
+    ($function:path) => {
+        |engine, params| Box::pin(async move { $function(engine, read(params)?).await })
+    };
+}
+
+/// All operations, in the order of listings and documents.
+pub static OPERATIONS: &[Operation] = &[
+    Operation {
+        name: "tasks.create",
+        aliases: &[],
+        door: Door::Tasks,
+        category: Category::Crud,
+        title: "Create tasks",
+        summary: "Creates one task or a tree of tasks, without executing it.",
+        description: "`params` is the array of tasks itself, or one task object, or `{\"tasks\": […]}`. Either all tasks \
+            are created or none. `parent_id` and `dependencies` may name tasks of the same call by id or by name. The \
+            answer is one task object for one task, else an array in pre-order.",
+        example: r#"[{"name": "report", "executor": "aggregate_results_executor", "dependencies": ["cpu"]}, {"name": "cpu", "parent_id": "report", "executor": "system_info_executor", "inputs": {"resource": "cpu"}}]"#,
+        params: schema::<create::CreateForm>,
+        result: schema::<shape::OneOrMany>,
+        permission: Permission::Write,
+        streams: false,
+        call: |engine, params| Box::pin(create::create(engine, params)),
+    },
+    Operation {
+        name: "tasks.get",
+        aliases: &[],
+        door: Door::Tasks,
+        category: Category::Crud,
+        title: "Get a task",
+        summary: "Reads one task; null if there is none with that id.",
+        description: "",
+        example: r#"{"task_id": "report"}"#,
+        params: schema::<TaskRef>,
+        result: schema::<Option<shape::Task>>,
+        permission: Permission::Read,
+        streams: false,
+        call: gives_value!(query::get),
+    },
+    Operation {
+        name: "tasks.detail",
+        aliases: &[],
+        door: Door::Tasks,
+        category: Category::Query,
+        title: "Get a task in full",
+        summary: "The same as `tasks.get`.",
+        description: "",
+        example: r#"{"task_id": "report"}"#,
+        params: schema::<TaskRef>,
+        result: schema::<Option<shape::Task>>,
+        permission: Permission::Read,
+        streams: false,
+        call: gives_value!(query::get),
+    },
+    Operation {
+        name: "tasks.tree",
+        aliases: &[],
+        door: Door::Tasks,
+        category: Category::Query,
+        title: "Get a tree",
+        summary: "Reads a task and everything below it.",
+        description: "Trees of more than 500 levels are given in the flat form only.",
+        example: r#"{"task_id": "report", "format": "nested"}"#,
+        params: schema::<query::TreeParams>,
+        result: schema::<shape::TreeForm>,
+        permission: Permission::Read,
+        streams: false,
+        call: gives_reply!(query::tree),
+    },
+    Operation {
+        name: "tasks.list",
+        aliases: &[],
+        door: Door::Tasks,
+        category: Category::Query,
+        title: "List tasks",
+        summary: "Lists tasks, newest first.",
+        description: "",
+        example: r#"{"root_only": false, "status": "failed", "limit": 20}"#,
+        params: schema::<query::ListParams>,
+        result: schema::<Vec<shape::Task>>,
+        permission: Permission::Read,
+        streams: false,
+        call: gives_value!(query::list),
+    },
+    Operation {
+        name: "tasks.children",
+        aliases: &[],
+        door: Door::Tasks,
+        category: Category::Query,
+        title: "List children",
+        summary: "Lists the children of a task by priority, then in the order of creation.",
+        description: "",
+        example: r#"{"parent_id": "report"}"#,
+        params: schema::<query::ChildrenParams>,
+        result: schema::<Vec<shape::Task>>,
+        permission: Permission::Read,
+        streams: false,
+        call: gives_value!(query::children),
+    },
+    Operation {
+        name: "tasks.count",
+        aliases: &[],
+        door: Door::Tasks,
+        category: Category::Query,
+        title: "Count tasks",
+        summary: "Counts tasks by status.",
+        description: "",
+        example: r#"{"root_only": true}"#,
+        params: schema::<query::CountParams>,
+        result: schema::<query::Counted>,
+        permission: Permission::Read,
+        streams: false,
+        call: gives_value!(query::count),
+    },
+    Operation {
+        name: "tasks.execute",
+        aliases: &[],
+        door: Door::Tasks,
+        category: Category::AgentAction,
+        title: "Execute tasks",
+        summary: "Executes a tree, a task with what it depends on, or a new tree.",
+        description: "Pending and failed tasks run; completed ones only with `rerun`, cancelled ones never. Without \
+            further parameters the answer comes when the execution has ended, with its outcome. With `wait: false` it \
+            comes at once, with `status: \"started\"`. With `use_streaming: true` it comes at once and events follow until \
+            the execution has ended. A tree has one execution at a time: a second request is answered with `success: \
+            false` and `status: \"already_running\"`. If there is nothing to run, `status` says where the tree stands. An \
+            execution goes on when the caller goes away.",
+        example: r#"{"task_id": "report"}"#,
+        params: schema::<execute::ExecuteParams>,
+        result: schema::<execute::Executed>,
+        permission: Permission::Write,
+        streams: true,
+        call: gives_reply!(execute::execute),
+    },
+    Operation {
+        name: "tasks.cancel",
+        aliases: &["tasks.running.cancel"],
+        door: Door::Tasks,
+        category: Category::AgentAction,
+        title: "Cancel tasks",
+        summary: "Cancels pending and running tasks; the answer has one entry for each id.",
+        description: "A running component is interrupted. What is cancelled stays cancelled. With `cascade`, which is the \
+            default, everything below these tasks and everything that requires them is cancelled too.",
+        example: r#"{"task_ids": ["cpu"], "error_message": "not needed any more"}"#,
+        params: schema::<control::CancelParams>,
+        result: schema::<Vec<control::CancelEntry>>,
+        permission: Permission::Write,
+        streams: false,
+        call: gives_value!(control::cancel),
+    },
+    Operation {
+        name: "tasks.update",
+        aliases: &[],
+        door: Door::Tasks,
+        category: Category::Crud,
+        title: "Change a task",
+        summary: "Changes the definition of a task; all changes or none.",
+        description: "`parent_id` and `user_id` are fixed. Results, errors and progress come from executing only.",
+        example: r#"{"task_id": "cpu", "inputs": {"resource": "memory"}, "priority": 0}"#,
+        params: schema::<control::UpdateParams>,
+        result: schema::<shape::Task>,
+        permission: Permission::Write,
+        streams: false,
+        call: gives_value!(control::update),
+    },
+    Operation {
+        name: "tasks.delete",
+        aliases: &[],
+        door: Door::Tasks,
+        category: Category::Crud,
+        title: "Delete a task",
+        summary: "Deletes a task and everything below it.",
+        description: "All of it must be pending, not under execution, and nothing else may depend on it.",
+        example: r#"{"task_id": "report"}"#,
+        params: schema::<TaskRef>,
+        result: schema::<control::DeletedTasks>,
+        permission: Permission::Write,
+        streams: false,
+        call: gives_value!(control::delete),
+    },
+    Operation {
+        name: "tasks.explain",
+        aliases: &[],
+        door: Door::Tasks,
+        category: Category::Monitoring,
+        title: "Explain a task",
+        summary: "Says why a task is not running, and where it stands in the queue.",
+        description: "",
+        example: r#"{"task_id": "report"}"#,
+        params: schema::<TaskRef>,
+        result: schema::<shape::Explanation>,
+        permission: Permission::Read,
+        streams: false,
+        call: gives_value!(query::explain),
+    },
+    Operation {
+        name: "tasks.attempts",
+        aliases: &[],
+        door: Door::Tasks,
+        category: Category::Query,
+        title: "List attempts",
+        summary: "Lists the attempts at a task, oldest first, with node, times, outcome and receipt.",
+        description: "",
+        example: r#"{"task_id": "cpu"}"#,
+        params: schema::<TaskRef>,
+        result: schema::<Vec<shape::Attempt>>,
+        permission: Permission::Read,
+        streams: false,
+        call: gives_value!(query::attempts),
+    },
+    Operation {
+        name: "tasks.running.list",
+        aliases: &[],
+        door: Door::Tasks,
+        category: Category::Monitoring,
+        title: "List running tasks",
+        summary: "Lists the tasks that a node runs at the moment, newest first.",
+        description: "",
+        example: r#"{"limit": 20}"#,
+        params: schema::<running::RunningListParams>,
+        result: schema::<Vec<shape::Task>>,
+        permission: Permission::Read,
+        streams: false,
+        call: gives_value!(running::list),
+    },
+    Operation {
+        name: "tasks.running.status",
+        aliases: &[],
+        door: Door::Tasks,
+        category: Category::Monitoring,
+        title: "Get the status of tasks",
+        summary: "Gives status and progress of several tasks; one entry for each id.",
+        description: "",
+        example: r#"{"task_ids": "report,cpu"}"#,
+        params: schema::<running::RunningStatusParams>,
+        result: schema::<Vec<running::RunningStatus>>,
+        permission: Permission::Read,
+        streams: false,
+        call: gives_value!(running::status),
+    },
+    Operation {
+        name: "tasks.running.count",
+        aliases: &[],
+        door: Door::Tasks,
+        category: Category::Monitoring,
+        title: "Count running tasks",
+        summary: "Counts the tasks that a node runs at the moment.",
+        description: "",
+        example: r#"{}"#,
+        params: schema::<running::RunningCountParams>,
+        result: schema::<running::RunningCount>,
+        permission: Permission::Read,
+        streams: false,
+        call: gives_value!(running::count),
+    },
+    Operation {
+        name: "events.list",
+        aliases: &[],
+        door: Door::Tasks,
+        category: Category::Monitoring,
+        title: "Read the event log",
+        summary: "Reads a page of the event log, oldest first.",
+        description: "The log has every transition of every task, in order. `GET /events` gives the same live.",
+        example: r#"{"tree": "report", "after": 0, "limit": 50}"#,
+        params: schema::<events::EventListParams>,
+        result: schema::<events::EventPage>,
+        permission: Permission::Read,
+        streams: false,
+        call: gives_value!(events::list),
+    },
+    Operation {
+        name: "system.health",
+        aliases: &[],
+        door: Door::System,
+        category: Category::System,
+        title: "Health",
+        summary: "Says how the host is.",
+        description: "",
+        example: r#"{}"#,
+        params: schema::<system::NoParams>,
+        result: schema::<shape::Health>,
+        permission: Permission::Read,
+        streams: false,
+        call: gives_value!(system::health),
+    },
+    Operation {
+        name: "system.executors",
+        aliases: &[],
+        door: Door::System,
+        category: Category::System,
+        title: "List executors",
+        summary: "Lists what tasks can name as their executor, with schemas of inputs and results.",
+        description: "",
+        example: r#"{}"#,
+        params: schema::<system::NoParams>,
+        result: system::executors_schema,
+        permission: Permission::Read,
+        streams: false,
+        call: gives_reply!(system::executors),
+    },
+    Operation {
+        name: "system.plugins",
+        aliases: &[],
+        door: Door::System,
+        category: Category::System,
+        title: "List plugins",
+        summary: "Lists the loaded plugins, with what they ask for and what they are allowed.",
+        description: "",
+        example: r#"{}"#,
+        params: schema::<system::NoParams>,
+        result: system::plugins_schema,
+        permission: Permission::Read,
+        streams: false,
+        call: gives_reply!(system::plugins),
+    },
+    Operation {
+        name: "system.plugins.reload",
+        aliases: &[],
+        door: Door::System,
+        category: Category::System,
+        title: "Reload plugins",
+        summary: "Looks at the plugin folders again and says what has changed.",
+        description: "A plugin that cannot be loaded is reported, and what was loaded before stays in use. Runs keep the \
+            version they began with.",
+        example: r#"{}"#,
+        params: schema::<system::NoParams>,
+        result: schema::<system::Reloaded>,
+        permission: Permission::Admin,
+        streams: false,
+        call: gives_value!(system::reload),
+    },
+    Operation {
+        name: "system.operations",
+        aliases: &[],
+        door: Door::System,
+        category: Category::System,
+        title: "List operations",
+        summary: "Lists all operations with the schemas of parameters and results.",
+        description: "",
+        example: r#"{}"#,
+        params: schema::<system::NoParams>,
+        result: schema::<system::Listing>,
+        permission: Permission::Read,
+        streams: false,
+        call: gives_value!(system::operations),
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn names_and_aliases_are_unique_and_found_behind_their_door() {
+        let mut names = BTreeSet::new();
+        for operation in OPERATIONS {
+            for name in operation.aliases.iter().chain([&operation.name]) {
+                assert!(names.insert(*name), "{name} is taken twice");
+                assert_eq!(operation.door.find(name).unwrap().name, operation.name);
+                let other = if operation.door == Door::Tasks { Door::System } else { Door::Tasks };
+                assert!(other.find(name).is_err());
+            }
+        }
+        let error = Door::System.find("system.config").unwrap_err();
+        assert_eq!(error.message, "Unknown system method: system.config");
+    }
+
+    #[test]
+    fn examples_fit_the_schemas_of_their_parameters() {
+        for operation in OPERATIONS {
+            let example: Value = serde_json::from_str(operation.example).unwrap();
+            let validator = jsonschema::validator_for(&(operation.params)()).unwrap();
+            let errors: Vec<String> = validator.iter_errors(&example).map(|e| e.to_string()).collect();
+            assert!(errors.is_empty(), "{}: {errors:?}", operation.name);
+            jsonschema::validator_for(&(operation.result)()).unwrap();
+        }
+    }
+
+    #[test]
+    fn every_parameter_and_every_operation_is_described() {
+        for operation in OPERATIONS {
+            assert!(operation.summary.ends_with('.'), "{}", operation.name);
+            let schema = (operation.params)();
+            for (field, property) in schema["properties"].as_object().into_iter().flatten() {
+                assert!(property["description"].is_string(), "{}: {field}", operation.name);
+            }
+        }
+    }
+}

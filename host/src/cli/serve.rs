@@ -1,0 +1,98 @@
+//! `apflow serve`: the server. Its first line on standard output says where it listens; logs go to standard error; an
+//! interrupt or a termination signal stops it in good order.
+
+use std::net::SocketAddr;
+
+use apflow_host::Host;
+use apflow_host::config::ServerConfig;
+use apflow_server::ServerOptions;
+use tokio::net::TcpListener;
+use toml::Value;
+
+use super::errors::{Exit, Failure};
+use super::options::{HostArgs, start_logging};
+use super::output::print_text;
+
+/// Flags of `apflow serve`.
+#[derive(Debug, clap::Args)]
+pub struct ServeArgs {
+    /// Address to listen on [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS")]
+    host: Option<String>,
+    /// Port to listen on; 0 takes a free one [default: 8000]
+    #[arg(long, short, value_name = "PORT")]
+    port: Option<u16>,
+    #[command(flatten)]
+    common: HostArgs,
+}
+
+/// Serves until told to stop.
+pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
+    let mut flags = Vec::new();
+    if let Some(host) = args.host {
+        flags.push(("server.host", Value::String(host), "--host"));
+    }
+    if let Some(port) = args.port {
+        flags.push(("server.port", Value::Integer(port.into()), "--port"));
+    }
+    let loaded = args.common.load(flags)?;
+    start_logging(&loaded, None);
+    let server = loaded.config.server.clone();
+    // Before the database, so that a port that is taken changes nothing.
+    let (listener, address) = listen(&server).await?;
+    let stop = stop_signal()?;
+    let host = Host::builder().config(loaded.config).start().await?;
+    let url = format!("http://{address}");
+    host.announce(&url);
+    print_text(&format!("apflow {} listens on {url}", env!("CARGO_PKG_VERSION")));
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "the server is reachable from other machines and asks for no authentication");
+    }
+    let options = ServerOptions { max_body_bytes: server.max_body_bytes };
+    let served = apflow_server::serve(listener, host.engine().clone(), options, stop).await;
+    host.stop().await;
+    served.map_err(|error| Failure::missing("server_failed", format!("The server stopped: {error}")))?;
+    tracing::info!("stopped");
+    Ok(Exit::Success)
+}
+
+async fn listen(server: &ServerConfig) -> Result<(TcpListener, SocketAddr), Failure> {
+    let (host, port) = (server.host.trim_matches(['[', ']']), server.port);
+    let bound = async {
+        let listener = TcpListener::bind((host, port)).await?;
+        let address = listener.local_addr()?;
+        Ok::<_, std::io::Error>((listener, address))
+    };
+    bound.await.map_err(|error| {
+        let message = format!(
+            "Cannot listen on {host}:{port}: {error}. Choose another with --host and --port (0 takes a free port)"
+        );
+        Failure::missing("address_unavailable", message)
+    })
+}
+
+/// Ends at the first interrupt or termination signal. Registered at once, so that none is missed.
+fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
+    let failed = |error: std::io::Error| Failure::missing("signal_error", format!("No signals: {error}"));
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        Ok(async move {
+            let name = tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            };
+            tracing::info!(signal = name, "stopping");
+        })
+    }
+    #[cfg(not(unix))]
+    {
+        Ok(async move {
+            if let Err(error) = tokio::signal::ctrl_c().await.map_err(failed) {
+                error.print();
+            }
+        })
+    }
+}

@@ -1,0 +1,110 @@
+//! `[engine]` and `[limits]`: how much runs at a time on this node, how long its lease lasts, how large a tree may be.
+
+use std::time::Duration;
+
+use apflow_core::draft::TreeLimits;
+use apflow_core::error::Result;
+use apflow_core::id::NodeId;
+use apflow_core::lease::LeasePolicy;
+use apflow_engine::EngineOptions;
+use serde::{Deserialize, Serialize};
+
+use super::wrong;
+
+/// `[engine]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EngineConfig {
+    /// Name of this node in the database. It must stay the same over restarts: a node takes back at once what its
+    /// earlier life left running.
+    pub node: String,
+    /// Runs at the same time on this node; with 0 it runs nothing and only answers.
+    pub max_concurrent_runs: u32,
+    /// How long the node's lease lasts in milliseconds; it is renewed every third of that.
+    pub lease_ms: u32,
+    /// The longest time for one attempt of a task that names none, in milliseconds; 0 leaves it to the plugin's
+    /// own deadline.
+    pub default_timeout_ms: u32,
+    /// How long a stop waits for runs before it interrupts them, in milliseconds.
+    pub stop_grace_ms: u32,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        let options = EngineOptions::default();
+        Self {
+            node: options.node.to_string(),
+            max_concurrent_runs: options.max_concurrent_runs,
+            lease_ms: millis(options.lease.duration),
+            default_timeout_ms: options.default_timeout.map_or(0, millis),
+            stop_grace_ms: millis(options.stop_grace),
+        }
+    }
+}
+
+impl EngineConfig {
+    pub(super) fn check(&self) -> Result<()> {
+        if self.node.is_empty() || self.node.len() > 255 {
+            return Err(wrong("engine.node", &self.node, "it must have 1 to 255 bytes"));
+        }
+        if self.max_concurrent_runs > 100_000 {
+            return Err(wrong(
+                "engine.max_concurrent_runs",
+                self.max_concurrent_runs,
+                "it must be 0 to 100000",
+            ));
+        }
+        if !(500..=600_000).contains(&self.lease_ms) {
+            return Err(wrong("engine.lease_ms", self.lease_ms, "it must be 500 to 600000 (ten minutes)"));
+        }
+        Ok(())
+    }
+
+    /// What the engine is started with.
+    pub(crate) fn options(&self, limits: &LimitsConfig, version: &str) -> EngineOptions {
+        EngineOptions {
+            node: NodeId::from(self.node.as_str()),
+            max_concurrent_runs: self.max_concurrent_runs,
+            lease: LeasePolicy { duration: Duration::from_millis(self.lease_ms.into()) },
+            limits: TreeLimits { max_tasks: limits.max_tasks, max_field_bytes: limits.max_field_bytes },
+            default_timeout: (self.default_timeout_ms > 0)
+                .then(|| Duration::from_millis(self.default_timeout_ms.into())),
+            stop_grace: Duration::from_millis(self.stop_grace_ms.into()),
+            version: version.into(),
+        }
+    }
+}
+
+fn millis(span: Duration) -> u32 {
+    u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
+}
+
+/// `[limits]`: what a creation may contain. Limits of plugins are `[sandbox.limits]` and `[plugins.NAME.limits]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Tasks in one tree.
+    pub max_tasks: usize,
+    /// Bytes of one JSON field (inputs, params, schemas, metadata) of a task.
+    pub max_field_bytes: usize,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        let limits = TreeLimits::default();
+        Self { max_tasks: limits.max_tasks, max_field_bytes: limits.max_field_bytes }
+    }
+}
+
+impl LimitsConfig {
+    pub(super) fn check(&self) -> Result<()> {
+        for (key, value) in
+            [("limits.max_tasks", self.max_tasks), ("limits.max_field_bytes", self.max_field_bytes)]
+        {
+            if value == 0 {
+                return Err(wrong(key, value, "it must be at least 1"));
+            }
+        }
+        Ok(())
+    }
+}

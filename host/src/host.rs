@@ -1,0 +1,268 @@
+//! The composition root: opens the database, loads plugins, starts the engine, and stops all of it in reverse order.
+//! The only place that knows every floor below. Nothing here is global: two hosts can live in one process.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use apflow_core::clock::{Clock, SystemClock};
+use apflow_core::error::{Error, ErrorCode, Result};
+use apflow_core::id::TreeId;
+use apflow_core::plugin::{Catalog, Collector, Executor, FixedPlugins, Hook, Plugins};
+use apflow_core::task::{Task, TreeStatus};
+use apflow_engine::{Engine, Started};
+use apflow_store::StoreOptions;
+use apflow_wasm::{WasmOptions, WasmPlugins};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::bundled;
+use crate::config::{Config, Durability, Home};
+use crate::lock::DatabaseLock;
+use crate::plugins::{Joined, Native};
+
+/// What a [`Host`] is made of. Every part has a default.
+#[derive(Debug, Default)]
+pub struct HostBuilder {
+    config: Config,
+    folders: Vec<PathBuf>,
+    native: Native,
+    clock: Option<Arc<dyn Clock>>,
+}
+
+impl HostBuilder {
+    /// Takes a whole configuration; calls that follow change single parts of it.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Keeps tasks and events in this database: `sqlite:PATH`, made if it is missing, or `sqlite::memory:`.
+    #[must_use]
+    pub fn database(mut self, url: impl Into<String>) -> Self {
+        self.config.database.url = url.into();
+        self
+    }
+
+    /// Loads the plugins in this folder, beside those of the configuration; later folders win. If no folder is named
+    /// anywhere, `plugins/dist` in the working folder and `plugins` beside the program are taken where they exist.
+    #[must_use]
+    pub fn plugins_folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folders.push(folder.into());
+        self
+    }
+
+    /// Registers an executor written in Rust; it wins over a component with the same id.
+    #[must_use]
+    pub fn executor(mut self, executor: Arc<dyn Executor>) -> Self {
+        self.native.executors.push(executor);
+        self
+    }
+
+    /// Registers a hook written in Rust.
+    #[must_use]
+    pub fn hook(mut self, hook: Arc<dyn Hook>) -> Self {
+        self.native.hooks.push(hook);
+        self
+    }
+
+    /// Registers a collector written in Rust.
+    #[must_use]
+    pub fn collector(mut self, collector: Arc<dyn Collector>) -> Self {
+        self.native.collectors.push(collector);
+        self
+    }
+
+    /// Takes the time from there, for tests and simulation.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Opens the database, loads the plugins and starts. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// `InvalidParams` where the configuration is wrong, `StoreUnavailable` or `StoreCorrupt` for the database,
+    /// `PluginError` if the sandbox cannot be set up. A single broken plugin is reported and left out.
+    pub async fn start(mut self) -> Result<Host> {
+        self.config.sandbox.folders.append(&mut self.folders);
+        let Self { config, native, clock, folders: _ } = self;
+        config.check()?;
+        let clock = clock.unwrap_or_else(|| Arc::new(SystemClock));
+        let lock = config.database.file().map(|file| prepare(&file)).transpose()?;
+        let options = StoreOptions { durability: durability(config.database.durability) };
+        let store = apflow_store::open(&config.database.url, options).await?;
+        let components = components(&config, &clock).await?;
+        let plugins = Joined::over(components, native);
+        let options = config.engine.options(&config.limits, env!("CARGO_PKG_VERSION"));
+        let engine = Engine::start(store, plugins, clock, options).await?;
+        Ok(Host { engine, config, lock: Mutex::new(lock) })
+    }
+}
+
+/// A running host: an engine with its database and plugins.
+#[derive(Debug)]
+pub struct Host {
+    engine: Engine,
+    config: Config,
+    lock: Mutex<Option<DatabaseLock>>,
+}
+
+impl Host {
+    /// Starts to describe a host.
+    pub fn builder() -> HostBuilder {
+        HostBuilder::default()
+    }
+
+    /// The engine: every operation there is.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The configuration it was started with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Accepts a tree (an array of task objects, or one) and starts it, in one transaction.
+    ///
+    /// # Errors
+    /// What is wrong with the tasks; then nothing is stored.
+    pub async fn submit(&self, tasks: Value) -> Result<Started> {
+        self.engine.submit(tasks).await
+    }
+
+    /// Accepts a tree, runs it and waits for its end. A tree that fails is no error: see [`Finished::status`].
+    ///
+    /// # Errors
+    /// What is wrong with the tasks; then nothing is stored. `ShuttingDown` if the host stops first.
+    pub async fn run(&self, tasks: Value) -> Result<Finished> {
+        let started = self.submit(tasks).await?;
+        self.wait(&started).await
+    }
+
+    /// Waits for the end of what [`Host::submit`] has started.
+    ///
+    /// # Errors
+    /// `ShuttingDown` if the host stops first.
+    pub async fn wait(&self, started: &Started) -> Result<Finished> {
+        let end = self.engine.wait(started.tree, started.execution, &started.root).await?;
+        let tasks = self.engine.subtree(&started.root).await?;
+        Ok(Finished { status: end.status, tree_id: started.tree_id.clone(), tasks })
+    }
+
+    /// Writes into the lock file of the database where this host is reached, for those who find the database in use.
+    pub fn announce(&self, address: &str) {
+        if let Some(lock) = self.lock.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            lock.announce(address);
+        }
+    }
+
+    /// Stops claiming, lets runs end for a while, gives back what is unfinished and frees the database. What was
+    /// accepted goes on when a host is started on the same database. A second call returns at once.
+    pub async fn stop(&self) {
+        self.engine.stop().await;
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+/// A tree that has ended.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Finished {
+    /// How.
+    pub status: TreeStatus,
+    /// The tree.
+    pub tree_id: TreeId,
+    /// All tasks in pre-order, the root first.
+    pub tasks: Vec<Task>,
+}
+
+impl Finished {
+    /// The root, unless the tree has been deleted meanwhile.
+    pub fn root(&self) -> Option<&Task> {
+        self.tasks.first()
+    }
+
+    /// The result of the task with this name.
+    ///
+    /// # Errors
+    /// `TaskNotFound` if there is no such task, `InvalidParams` if its result does not fit `T`, and the task's own
+    /// error as `DependencyNotSatisfied` if it has no result.
+    pub fn result_of<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        let task = self.tasks.iter().find(|task| task.name == name).ok_or_else(|| {
+            Error::new(ErrorCode::TaskNotFound, format!("The tree has no task named '{name}'")).with("name", name)
+        })?;
+        result_of(task)
+    }
+
+    /// The result of the root.
+    ///
+    /// # Errors
+    /// As [`Finished::result_of`].
+    pub fn result<T: DeserializeOwned>(&self) -> Result<T> {
+        let root = self.root().ok_or_else(|| {
+            Error::new(ErrorCode::TaskNotFound, format!("The tree '{}' has been deleted", self.tree_id))
+        })?;
+        result_of(root)
+    }
+}
+
+fn result_of<T: DeserializeOwned>(task: &Task) -> Result<T> {
+    let result = task.result.as_ref().ok_or_else(|| {
+        let why = task.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+        let message = format!("Task '{}' has no result, it is {}{why}", task.name, task.status);
+        Error::new(ErrorCode::DependencyNotSatisfied, message).with("task_id", task.id.as_str())
+    })?;
+    result.read().map_err(|error| Error::invalid_params(&task.name, format!("its result does not fit: {error}")))
+}
+
+/// Makes the folder of the database and takes the lock.
+fn prepare(file: &Path) -> Result<DatabaseLock> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.exists()) {
+        make(folder).map_err(|error| {
+            let message = format!("The folder {} of the database cannot be made: {error}", folder.display());
+            Error::new(ErrorCode::StoreUnavailable, message).with("folder", folder.display().to_string())
+        })?;
+    }
+    DatabaseLock::take(file)
+}
+
+/// The folder of the default database lies in projects, whose version control must not take it.
+fn make(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    if folder.file_name().is_some_and(|name| name == ".apflow") {
+        std::fs::write(folder.join(".gitignore"), "*\n")?;
+    }
+    Ok(())
+}
+
+const fn durability(durability: Durability) -> apflow_store::Durability {
+    match durability {
+        Durability::Full => apflow_store::Durability::Full,
+        Durability::Normal => apflow_store::Durability::Normal,
+    }
+}
+
+/// The sandbox with everything that is to be loaded; without anything to load there is no sandbox.
+async fn components(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Plugins>> {
+    let sandbox = &config.sandbox;
+    let folders = sandbox.folders_or_default(Path::new(""));
+    let bundled = if sandbox.bundled { bundled::plugins() } else { Vec::new() };
+    if folders.is_empty() && bundled.is_empty() {
+        return Ok(Arc::new(FixedPlugins(Arc::new(Catalog::default()))));
+    }
+    let options = WasmOptions {
+        folders,
+        bundled,
+        cache: sandbox.cache_or_default(&Home::find()),
+        limits: sandbox.limits.clone(),
+        policies: config.plugins.clone(),
+        watch: sandbox.watch,
+        max_instances: sandbox.max_instances,
+        clock: Arc::clone(clock),
+    };
+    Ok(Arc::new(WasmPlugins::open(options).await?))
+}

@@ -1,0 +1,189 @@
+//! Between rows and the domain: the numbers of statuses, the packed rest of a definition, and the way from columns to
+//! core types. Columns are read by position, in the order of the statement that selects them.
+
+use apflow_core::clock::Timestamp;
+use apflow_core::error::{Error, Result, TaskError};
+use apflow_core::id::NodeId;
+use apflow_core::json::Json;
+use apflow_core::retry::RetryPolicy;
+use apflow_core::task::{Attempt, DependencyKind, TaskStatus, TreeStatus};
+use serde::{Deserialize, Serialize};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Decode, Row, Sqlite, Type};
+
+use crate::error::{corrupt, store, unreadable};
+
+/// The stored number of a status. Stable.
+pub(crate) const fn status_number(status: TaskStatus) -> i64 {
+    match status {
+        TaskStatus::Pending => 0,
+        TaskStatus::InProgress => 1,
+        TaskStatus::Completed => 2,
+        TaskStatus::Failed => 3,
+        TaskStatus::Cancelled => 4,
+    }
+}
+
+/// The status with that number.
+pub(crate) fn status(number: i64) -> Result<TaskStatus> {
+    TaskStatus::ALL
+        .into_iter()
+        .find(|status| status_number(*status) == number)
+        .ok_or_else(|| corrupt(format!("A stored task has the status number {number}, which there is not")))
+}
+
+/// The status of a tree with that number; they are those of tasks.
+pub(crate) fn tree_status(number: i64) -> Result<TreeStatus> {
+    Ok(match status(number)? {
+        TaskStatus::Pending => TreeStatus::Pending,
+        TaskStatus::InProgress => TreeStatus::InProgress,
+        TaskStatus::Completed => TreeStatus::Completed,
+        TaskStatus::Failed => TreeStatus::Failed,
+        TaskStatus::Cancelled => TreeStatus::Cancelled,
+    })
+}
+
+/// The stored number of a dependency's kind. Stable.
+pub(crate) const fn kind_number(kind: DependencyKind) -> i64 {
+    match kind {
+        DependencyKind::Result => 0,
+        DependencyKind::Reference => 1,
+    }
+}
+
+/// The kind with that number.
+pub(crate) fn kind(number: i64) -> DependencyKind {
+    if number == kind_number(DependencyKind::Result) {
+        DependencyKind::Result
+    } else {
+        DependencyKind::Reference
+    }
+}
+
+/// The fields of a definition that nothing filters or joins by: one column instead of five, null where all are at their
+/// defaults.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct More {
+    /// None for the empty object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schemas: Option<Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetryPolicy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+impl More {
+    pub(crate) fn read(column: Option<&str>) -> Result<Self> {
+        column.map_or_else(|| Ok(Self::default()), |text| from_json("task definition", text))
+    }
+
+    /// The column.
+    pub(crate) fn text(&self) -> Result<Option<String>> {
+        if *self == Self::default() { Ok(None) } else { to_json("task definition", self).map(Some) }
+    }
+
+    /// Takes the schemas of a definition in.
+    pub(crate) fn with_schemas(mut self, schemas: &Json) -> Self {
+        self.schemas = (schemas.as_str() != "{}").then(|| schemas.clone());
+        self
+    }
+
+    /// The schemas, the empty object included.
+    pub(crate) fn schemas(&mut self) -> Json {
+        self.schemas.take().unwrap_or_else(Json::object)
+    }
+}
+
+/// Text of a value for a column or a list parameter.
+pub(crate) fn to_json(what: &str, value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| {
+        Error::new(apflow_core::error::ErrorCode::Internal, format!("A {what} has no JSON form: {error}"))
+    })
+}
+
+/// A value from a column.
+pub(crate) fn from_json<'t, T: Deserialize<'t>>(what: &str, text: &'t str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| unreadable(what, error))
+}
+
+/// A column by position.
+pub(crate) fn at<'r, T: Decode<'r, Sqlite> + Type<Sqlite>>(row: &'r SqliteRow, column: usize) -> Result<T> {
+    row.try_get(column).map_err(store)
+}
+
+/// A column that holds a JSON document.
+pub(crate) fn json(row: &SqliteRow, column: usize) -> Result<Json> {
+    at::<&str>(row, column).map(Json::trusted)
+}
+
+/// A column that may hold a JSON document.
+pub(crate) fn optional_json(row: &SqliteRow, column: usize) -> Result<Option<Json>> {
+    at::<Option<&str>>(row, column).map(|text| text.map(Json::trusted))
+}
+
+/// A column that holds a point in time.
+pub(crate) fn time(row: &SqliteRow, column: usize) -> Result<Timestamp> {
+    at(row, column).map(Timestamp::from_micros)
+}
+
+/// A column that may hold a point in time.
+pub(crate) fn optional_time(row: &SqliteRow, column: usize) -> Result<Option<Timestamp>> {
+    at::<Option<i64>>(row, column).map(|micros| micros.map(Timestamp::from_micros))
+}
+
+/// A column that holds the error of an attempt.
+pub(crate) fn optional_error(row: &SqliteRow, column: usize) -> Result<Option<TaskError>> {
+    at::<Option<&str>>(row, column)?.map(|text| from_json("task error", text)).transpose()
+}
+
+/// An attempt; columns: attempt, status, node, started_at, ended_at, result, error, inputs, receipt.
+pub(crate) fn attempt(row: &SqliteRow) -> Result<Attempt> {
+    Ok(Attempt {
+        attempt: at(row, 0)?,
+        status: status(at(row, 1)?)?,
+        node: at::<Option<&str>>(row, 2)?.map(NodeId::from),
+        started_at: optional_time(row, 3)?,
+        completed_at: time(row, 4)?,
+        result: optional_json(row, 5)?,
+        error: optional_error(row, 6)?,
+        inputs: optional_json(row, 7)?,
+        receipt: optional_json(row, 8)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_come_back() {
+        for one in TaskStatus::ALL {
+            assert_eq!(status(status_number(one)), Ok(one));
+            assert_eq!(tree_status(status_number(one)).unwrap().as_str(), one.as_str());
+        }
+        assert!(status(9).is_err());
+        for one in [DependencyKind::Result, DependencyKind::Reference] {
+            assert_eq!(kind(kind_number(one)), one);
+        }
+    }
+
+    #[test]
+    fn a_plain_definition_takes_no_column_and_a_full_one_comes_back() {
+        assert_eq!(More::default().with_schemas(&Json::object()).text(), Ok(None));
+        let full = More {
+            schemas: Some(Json::trusted(r#"{"method":"m"}"#)),
+            metadata: Some(Json::trusted(r#"{"a":1.50}"#)),
+            retry: Some(RetryPolicy { max_attempts: 3, ..RetryPolicy::default() }),
+            timeout_ms: Some(5),
+            description: Some("d".into()),
+        };
+        let text = full.text().unwrap().unwrap();
+        assert_eq!(More::read(Some(&text)), Ok(full));
+    }
+}

@@ -1,0 +1,250 @@
+//! `insert_tree`. A tree of up to a hundred tasks is one text; a larger one is sent in pieces of a hundred, in one
+//! transaction, so that neither the statement nor the memory grows with it.
+
+use std::sync::OnceLock;
+
+use apflow_core::clock::Timestamp;
+use apflow_core::error::{Error, ErrorCode, Result};
+use apflow_core::event::EventKind;
+use apflow_core::id::{TaskKey, TreeKey};
+use apflow_core::plan::{self, Node};
+use apflow_core::store::Inserted;
+use apflow_core::task::TaskStatus;
+use apflow_core::tree::{NewTask, NewTree};
+
+use super::SqliteStore;
+use super::transaction::{Failure, Statement};
+use crate::error::{is_taken, store};
+use crate::rows::{More, at, kind_number, to_json};
+
+/// Rows of one piece. Few sizes, or each would be a statement of its own to prepare and to keep; rows that are not needed
+/// are bound as nulls and skipped.
+const SIZES: [usize; 3] = [1, 10, 100];
+/// Columns of a row in a piece.
+const COLUMNS: usize = 9;
+/// Parameters before the first row.
+const HEAD_PARAMETERS: usize = 7;
+
+const TREE_CREATED: i64 = EventKind::TreeCreated.number();
+const TREE_STARTED: i64 = EventKind::TreeStarted.number();
+
+pub(super) async fn insert(
+    store: &SqliteStore,
+    tree: &NewTree,
+    execute: bool,
+    now: Timestamp,
+) -> Result<Inserted> {
+    let armed = if execute { armed(tree) } else { Vec::new() };
+    let largest = SIZES[SIZES.len() - 1];
+    let mut key = None;
+    let mut writing = store.write().await;
+    for (i, tasks) in tree.tasks.chunks(largest).enumerate() {
+        let first = i * largest;
+        let (is_first, is_last) = (first == 0, first + tasks.len() == tree.tasks.len());
+        let piece = Piece {
+            tree,
+            first,
+            tasks,
+            armed: armed.get(first..first + tasks.len()),
+            now,
+            is_first,
+            is_last,
+        };
+        let read_key = |row: &sqlx::sqlite::SqliteRow| {
+            key = Some(TreeKey(at(row, 0)?));
+            Ok(())
+        };
+        let statement = piece.statement()?;
+        let written = match is_last {
+            true => writing.run(statement, read_key).await,
+            false => writing.step(statement, read_key).await,
+        };
+        if let Err(failure) = written {
+            drop(writing);
+            return Err(refused(store, tree, failure).await);
+        }
+    }
+    let tree = key.ok_or_else(|| Error::new(ErrorCode::Internal, "A tree was written without a key"))?;
+    Ok(Inserted { tree, execution: execute.then_some(1) })
+}
+
+/// For each task, how many others it waits for.
+fn armed(tree: &NewTree) -> Vec<u32> {
+    let key = |position: usize| TaskKey(position as i64);
+    let nodes: Vec<Node> = tree
+        .tasks
+        .iter()
+        .enumerate()
+        .map(|(i, task)| Node {
+            key: key(i),
+            parent: task.parent.map(key),
+            status: TaskStatus::Pending,
+            dependencies: task.dependencies.iter().map(|d| (key(d.target), d.required)).collect(),
+        })
+        .collect();
+    let mut counts = vec![0; tree.tasks.len()];
+    // All tasks are pending, so all are armed: those that the plan does not call waiting are ready.
+    for (task, count) in plan::execution(&nodes, key(0), false).waiting {
+        counts[task.0 as usize] = count;
+    }
+    counts
+}
+
+/// Up to a hundred tasks of a tree.
+struct Piece<'t> {
+    tree: &'t NewTree,
+    /// Position of the first of `tasks`.
+    first: usize,
+    tasks: &'t [NewTask],
+    /// For each of `tasks` how many it waits for, if the tree is executed.
+    armed: Option<&'t [u32]>,
+    now: Timestamp,
+    is_first: bool,
+    is_last: bool,
+}
+
+impl Piece<'_> {
+    fn statement(&self) -> Result<Statement> {
+        let size = SIZES.iter().position(|size| *size >= self.tasks.len()).unwrap_or(SIZES.len() - 1);
+        let mut statement = sqlx::query(text(size, self.is_first, self.is_last))
+            .bind(self.now.as_micros())
+            .bind(self.tree.id.as_str().to_owned())
+            .bind(self.tree.user_id.clone())
+            .bind(self.tree.tasks.len() as i64)
+            .bind(self.armed.is_some())
+            .bind(to_json("list of dependencies", &self.edges())?)
+            .bind(to_json("list of armed tasks", &self.queued())?);
+        for (i, task) in self.tasks.iter().enumerate() {
+            let more = More {
+                schemas: None,
+                metadata: task.metadata.clone(),
+                retry: task.retry,
+                timeout_ms: task.timeout_ms,
+                description: task.description.clone(),
+            };
+            statement = statement
+                .bind((self.first + i) as i64)
+                .bind(task.parent.map(|parent| parent as i64))
+                .bind(task.id.as_str().to_owned())
+                .bind(task.name.clone())
+                .bind(i64::from(task.priority))
+                .bind(task.executor.clone())
+                .bind(task.inputs.as_str().to_owned())
+                .bind(task.params.as_str().to_owned())
+                .bind(more.with_schemas(&task.schemas).text()?);
+        }
+        Ok(statement)
+    }
+
+    /// `[task, pos, dep, required, kind]`, tasks by position in the tree.
+    fn edges(&self) -> Vec<(usize, usize, usize, u8, i64)> {
+        let of = |(i, task)| {
+            let edge = move |(pos, d): (usize, &apflow_core::tree::NewDependency)| {
+                (self.first + i, pos, d.target, u8::from(d.required), kind_number(d.kind))
+            };
+            let task: &NewTask = task;
+            task.dependencies.iter().enumerate().map(edge)
+        };
+        self.tasks.iter().enumerate().flat_map(of).collect()
+    }
+
+    /// `[task, priority, waiting_on]`.
+    fn queued(&self) -> Vec<(usize, u8, u32)> {
+        let counts = self.armed.unwrap_or_default().iter().zip(self.tasks).enumerate();
+        counts.map(|(i, (count, task))| (self.first + i, task.priority, *count)).collect()
+    }
+}
+
+/// The text for a piece of `SIZES[size]` rows; made once and kept, as the connection keeps what it prepared of it.
+fn text(size: usize, is_first: bool, is_last: bool) -> &'static str {
+    static TEXTS: [OnceLock<String>; 4 * SIZES.len()] = [const { OnceLock::new() }; 4 * SIZES.len()];
+    TEXTS[4 * size + 2 * usize::from(is_first) + usize::from(is_last)].get_or_init(|| {
+        let head = if is_first { head() } else { String::new() };
+        let tail = if is_last { "SELECT tree FROM fresh; DELETE FROM fresh; COMMIT;" } else { "" };
+        format!("{head}{}{tail}", body(SIZES[size]))
+    })
+}
+
+/// Opens the transaction, takes the keys, writes the tree. Keys of deleted tasks and trees are not given again, because
+/// the log still names them.
+fn head() -> String {
+    format!(
+        "
+BEGIN IMMEDIATE;
+INSERT INTO fresh (base, tree) SELECT
+    1 + max(coalesce((SELECT max(n) FROM tasks), 0), coalesce((SELECT max(n) FROM removed_tasks), 0)),
+    1 + max(coalesce((SELECT max(n) FROM trees), 0), coalesce((SELECT max(n) FROM removed_trees), 0));
+INSERT INTO events (tree, attempt, kind, at, data)
+SELECT tree, 0, {TREE_CREATED}, ?1, json_object('tasks', ?4) FROM fresh;
+INSERT INTO trees (n, id, user_id, root, last, created_at, execution, status, open, started_seq, started_at)
+SELECT tree, ?2, ?3, base, base + ?4 - 1, ?1, ?5, ?5, ?5 * ?4, ?5 * (SELECT max(seq) FROM events), CASE WHEN ?5 THEN ?1 END
+  FROM fresh;
+INSERT INTO events (tree, attempt, kind, at, data)
+SELECT tree, 1, {TREE_STARTED}, ?1, json_object('tasks', ?4) FROM fresh WHERE ?5;
+"
+    )
+}
+
+/// Writes the rows of a piece, what they depend on, and their places in the queues.
+fn body(rows: usize) -> String {
+    let row = |i: usize| {
+        let first = HEAD_PARAMETERS + 1 + i * COLUMNS;
+        let parameters: Vec<String> = (first..first + COLUMNS).map(|number| format!("?{number}")).collect();
+        format!("({})", parameters.join(","))
+    };
+    let rows: Vec<String> = (0..rows).map(row).collect();
+    format!(
+        "
+INSERT INTO tasks (n, tree, parent, id, name, priority, executor, inputs, params, more)
+SELECT f.base + v.column1, f.tree, f.base + v.column2, v.column3, v.column4, v.column5, v.column6, v.column7, v.column8,
+       v.column9
+  FROM (VALUES {}) AS v CROSS JOIN fresh f WHERE v.column1 IS NOT NULL;
+INSERT INTO edges (task, pos, dep, required, kind)
+SELECT f.base + (j.value->>0), j.value->>1, f.base + (j.value->>2), j.value->>3, j.value->>4
+  FROM json_each(?6) AS j CROSS JOIN fresh f;
+INSERT INTO ready (n, tree, priority, due, attempt, base, token)
+SELECT f.base + (j.value->>0), f.tree, j.value->>1, ?1, 0, 0, 0
+  FROM json_each(?7) AS j CROSS JOIN fresh f WHERE j.value->>2 = 0;
+INSERT INTO waiting (n, tree, waiting_on, priority, due, attempt, base, token)
+SELECT f.base + (j.value->>0), f.tree, j.value->>2, j.value->>1, ?1, 0, 0, 0
+  FROM json_each(?7) AS j CROSS JOIN fresh f WHERE j.value->>2 > 0;
+",
+        rows.join(",")
+    )
+}
+
+/// Names the id that is taken. Only asked after a refusal: to look first would cost every insert a lookup per task.
+async fn refused(store_: &SqliteStore, tree: &NewTree, failure: Failure) -> Error {
+    let error = match failure {
+        Failure::Statement(error) => error,
+        Failure::Row(error) => return error,
+    };
+    if is_taken(&error, "trees.id") {
+        return Error::new(
+            ErrorCode::InvalidTree,
+            format!("Task tree id already exists in database (tree_id: {}).", tree.id),
+        )
+        .with("tree_id", tree.id.as_str());
+    }
+    if !is_taken(&error, "tasks.id") {
+        return store(error);
+    }
+    match taken(store_, tree).await {
+        Ok(Some(id)) => {
+            Error::new(ErrorCode::InvalidTree, format!("Task id already exists in database (id: {id})."))
+                .with("task_id", id)
+        }
+        Ok(None) => store(error),
+        Err(error) => error,
+    }
+}
+
+/// The first task of the tree whose id is in the database.
+async fn taken(store: &SqliteStore, tree: &NewTree) -> Result<Option<String>> {
+    let ids: Vec<&str> = tree.tasks.iter().map(|task| task.id.as_str()).collect();
+    let statement = sqlx::query(
+        "SELECT t.id FROM json_each(?1) AS j CROSS JOIN tasks t ON t.id = j.value ORDER BY j.key LIMIT 1",
+    )
+    .bind(to_json("list of ids", &ids)?);
+    Ok(store.read(statement, |row| at::<String>(row, 0)).await?.pop())
+}

@@ -1,0 +1,104 @@
+//! A tree reduced to what the core's plans look at, and where a task's status comes from: the one place that says it in
+//! SQL.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use apflow_core::error::{Error, Result};
+use apflow_core::id::{TaskId, TaskKey, TreeId, TreeKey};
+use apflow_core::plan::Node;
+use apflow_core::task::TreeStatus;
+
+use super::transaction::Writing;
+use crate::rows::{at, status, tree_status};
+
+/// The visible status of a task `t`: running is in progress, in another queue (blocked ones included) is pending, else
+/// what its newest attempt came to, unless it was reopened since.
+pub(super) const STATUS: &str = "CASE
+    WHEN EXISTS (SELECT 1 FROM running q WHERE q.n = t.n) THEN 1
+    WHEN EXISTS (SELECT 1 FROM ready q WHERE q.n = t.n) OR EXISTS (SELECT 1 FROM waiting q WHERE q.n = t.n)
+      OR EXISTS (SELECT 1 FROM delayed q WHERE q.n = t.n) THEN 0
+    ELSE coalesce(
+        (SELECT CASE WHEN o.n IS NULL THEN q.status ELSE 0 END
+           FROM done q LEFT JOIN reopened o ON o.n = q.n AND o.attempt = q.attempt
+          WHERE q.n = t.n ORDER BY q.attempt DESC LIMIT 1), 0)
+    END";
+
+/// The number of the newest attempt at a task `t`; 0 before the first.
+pub(super) const NEWEST: &str = "coalesce(
+    (SELECT attempt FROM running q WHERE q.n = t.n),
+    (SELECT attempt FROM ready q WHERE q.n = t.n),
+    (SELECT attempt FROM waiting q WHERE q.n = t.n),
+    (SELECT attempt FROM delayed q WHERE q.n = t.n),
+    (SELECT max(attempt) FROM done q WHERE q.n = t.n), 0)";
+
+/// Whether an execution that is under way will run a task `t`, or runs it.
+pub(super) const ARMED: &str = "(EXISTS (SELECT 1 FROM running q WHERE q.n = t.n)
+    OR EXISTS (SELECT 1 FROM ready q WHERE q.n = t.n)
+    OR EXISTS (SELECT 1 FROM delayed q WHERE q.n = t.n)
+    OR EXISTS (SELECT 1 FROM waiting q WHERE q.n = t.n AND q.blocked_by IS NULL))";
+
+/// The tree of a task.
+pub(super) struct TreeRow {
+    pub key: TreeKey,
+    pub id: TreeId,
+    pub root: TaskId,
+    pub status: TreeStatus,
+    pub execution: u32,
+    /// First and last key of its tasks.
+    pub keys: (i64, i64),
+}
+
+impl Writing<'_> {
+    /// The key of a task, and its tree.
+    pub(super) async fn tree_of(&mut self, task: &TaskId) -> Result<(TaskKey, TreeRow)> {
+        let text = "
+SELECT t.n, x.n, x.id, r.id, x.status, x.execution, x.root, x.last
+  FROM tasks t CROSS JOIN trees x ON x.n = t.tree CROSS JOIN tasks r ON r.n = x.root
+ WHERE t.id = ?1";
+        let statement = sqlx::query(text).bind(task.as_str().to_owned());
+        let found = self.rows(statement, |row| {
+            let tree = TreeRow {
+                key: TreeKey(at(row, 1)?),
+                id: TreeId::from(at::<&str>(row, 2)?),
+                root: TaskId::from(at::<&str>(row, 3)?),
+                status: tree_status(at(row, 4)?)?,
+                execution: at(row, 5)?,
+                keys: (at(row, 6)?, at(row, 7)?),
+            };
+            Ok((TaskKey(at(row, 0)?), tree))
+        });
+        found.await?.pop().ok_or_else(|| Error::task_not_found(task))
+    }
+
+    /// All tasks of the tree with these first and last keys, in pre-order.
+    pub(super) async fn skeleton(&mut self, keys: (i64, i64)) -> Result<Vec<Node>> {
+        static TASKS: LazyLock<String> = LazyLock::new(|| {
+            format!("SELECT t.n, t.parent, {STATUS} FROM tasks t WHERE t.n BETWEEN ?1 AND ?2 ORDER BY t.n")
+        });
+        let statement = sqlx::query(TASKS.as_str()).bind(keys.0).bind(keys.1);
+        let read = |row: &sqlx::sqlite::SqliteRow| {
+            Ok(Node {
+                key: TaskKey(at(row, 0)?),
+                parent: at::<Option<i64>>(row, 1)?.map(TaskKey),
+                status: status(at(row, 2)?)?,
+                dependencies: Vec::new(),
+            })
+        };
+        let mut nodes = self.rows(statement, read).await?;
+        let places: HashMap<TaskKey, usize> =
+            nodes.iter().enumerate().map(|(i, node)| (node.key, i)).collect();
+        for (task, dependency, required) in self.edges(keys).await? {
+            if let Some(place) = places.get(&task) {
+                nodes[*place].dependencies.push((dependency, required));
+            }
+        }
+        Ok(nodes)
+    }
+
+    async fn edges(&mut self, keys: (i64, i64)) -> Result<Vec<(TaskKey, TaskKey, bool)>> {
+        let text = "SELECT task, dep, required FROM edges WHERE task BETWEEN ?1 AND ?2 ORDER BY task, pos";
+        let statement = sqlx::query(text).bind(keys.0).bind(keys.1);
+        self.rows(statement, |row| Ok((TaskKey(at(row, 0)?), TaskKey(at(row, 1)?), at(row, 2)?))).await
+    }
+}

@@ -1,0 +1,180 @@
+//! The connections: one that writes, behind a lock, and a few that read.
+//!
+//! A hop to the thread of a connection costs as much as several statements, so the hot verbs send one text that holds
+//! `BEGIN IMMEDIATE; …; COMMIT` and all their statements ([`Writing::run`]). The others take several steps between
+//! [`Writing::begin`] and [`Writing::end`]. Whatever happens in between, a failure or a caller that goes away, the
+//! transaction is rolled back.
+
+use apflow_core::error::Result;
+use futures::{FutureExt, StreamExt};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{Either, Executor, Sqlite, SqliteConnection};
+use tokio::sync::MutexGuard;
+
+use super::SqliteStore;
+use crate::error::store;
+
+/// A text with its parameters. Parameters are numbered (`?1`), and all statements of the text share them.
+pub(super) type Statement = Query<'static, Sqlite, SqliteArguments>;
+
+/// The connection that writes.
+#[derive(Debug)]
+pub(super) struct Writer {
+    connection: SqliteConnection,
+    /// A transaction may be open on the connection, because a text did not come to its end.
+    unfinished: bool,
+}
+
+impl Writer {
+    pub(super) fn new(connection: SqliteConnection) -> Self {
+        Self { connection, unfinished: false }
+    }
+
+    pub(super) fn connection(&mut self) -> &mut SqliteConnection {
+        &mut self.connection
+    }
+
+    async fn roll_back(&mut self) {
+        // An error says that there was nothing left to roll back.
+        let _ = self.connection.execute("ROLLBACK").await;
+        self.unfinished = false;
+    }
+}
+
+/// The right to write.
+pub(super) struct Writing<'s> {
+    writer: MutexGuard<'s, Writer>,
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        if self.writer.unfinished {
+            // Polled once, the order to roll back is on its way to the connection's thread, behind what still runs
+            // there: locks are given back now, not when somebody writes again.
+            let _ = self.writer.connection.execute("ROLLBACK").now_or_never();
+        }
+    }
+}
+
+impl SqliteStore {
+    /// Waits for the right to write.
+    pub(super) async fn write(&self) -> Writing<'_> {
+        let mut writer = self.writer.lock().await;
+        if writer.unfinished {
+            writer.roll_back().await;
+        }
+        Writing { writer }
+    }
+
+    /// Reads rows, one statement, so one snapshot.
+    pub(super) async fn read<T>(
+        &self,
+        statement: Statement,
+        convert: impl Fn(&SqliteRow) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        match &self.readers {
+            Some(pool) => collect(&mut *pool.acquire().await.map_err(store)?, statement, convert).await,
+            None => collect(self.write().await.writer.connection(), statement, convert).await,
+        }
+    }
+}
+
+impl Writing<'_> {
+    /// Runs a text that opens and commits its own transaction.
+    pub(super) async fn run(
+        &mut self,
+        statement: Statement,
+        each: impl FnMut(&SqliteRow) -> Result<()>,
+    ) -> Result<(), Failure> {
+        self.step(statement, each).await?;
+        self.writer.unfinished = false;
+        Ok(())
+    }
+
+    /// Opens a transaction that the following steps belong to.
+    pub(super) async fn begin(&mut self) -> Result<()> {
+        Ok(self.step(sqlx::query("BEGIN IMMEDIATE"), |_| Ok(())).await?)
+    }
+
+    /// Runs a text that leaves a transaction open; after a failure the transaction is gone.
+    pub(super) async fn step(
+        &mut self,
+        statement: Statement,
+        mut each: impl FnMut(&SqliteRow) -> Result<()>,
+    ) -> Result<(), Failure> {
+        self.writer.unfinished = true;
+        let done = for_each(self.writer.connection(), statement, &mut each).await;
+        if done.is_err() {
+            self.writer.roll_back().await;
+        }
+        done
+    }
+
+    /// Reads rows inside a transaction.
+    pub(super) async fn rows<T>(
+        &mut self,
+        statement: Statement,
+        convert: impl Fn(&SqliteRow) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        collect(self.writer.connection(), statement, convert).await
+    }
+
+    /// Commits if all went well, else rolls back.
+    pub(super) async fn end<T>(mut self, outcome: Result<T>) -> Result<T> {
+        match outcome {
+            Ok(value) => {
+                self.run(sqlx::query("COMMIT"), |_| Ok(())).await?;
+                Ok(value)
+            }
+            Err(error) => {
+                self.writer.roll_back().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// What stopped a text: the database, whose reason the caller may want to look at, or a row that cannot be understood.
+pub(super) enum Failure {
+    Statement(sqlx::Error),
+    Row(apflow_core::error::Error),
+}
+
+impl From<Failure> for apflow_core::error::Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Statement(error) => store(error),
+            Failure::Row(error) => error,
+        }
+    }
+}
+
+async fn collect<T>(
+    connection: &mut SqliteConnection,
+    statement: Statement,
+    convert: impl Fn(&SqliteRow) -> Result<T>,
+) -> Result<Vec<T>> {
+    let mut all = Vec::new();
+    let mut each = |row: &SqliteRow| {
+        all.push(convert(row)?);
+        Ok(())
+    };
+    for_each(connection, statement, &mut each).await?;
+    Ok(all)
+}
+
+/// Rows are handed on one by one: a list of them would hold every column of a large tree twice.
+async fn for_each(
+    connection: &mut SqliteConnection,
+    statement: Statement,
+    each: &mut impl FnMut(&SqliteRow) -> Result<()>,
+) -> Result<(), Failure> {
+    let mut steps = connection.fetch_many(statement);
+    while let Some(step) = steps.next().await {
+        if let Either::Right(row) = step.map_err(Failure::Statement)? {
+            each(&row).map_err(Failure::Row)?;
+        }
+    }
+    Ok(())
+}

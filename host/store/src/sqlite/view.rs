@@ -1,0 +1,156 @@
+//! A task as everyone sees it: the columns that it is made of, and how. One statement reads everything about a task,
+//! dependencies included, so that it is of one moment.
+
+use apflow_core::clock::Timestamp;
+use apflow_core::error::{Result, TaskError};
+use apflow_core::id::{NodeId, TaskId, TreeId};
+use apflow_core::json::Json;
+use apflow_core::task::{Dependency, OriginType, Schedule, Task, TaskStatus};
+use sqlx::sqlite::SqliteRow;
+
+use super::skeleton::STATUS;
+use crate::rows::{
+    More, at, from_json, json, kind, optional_error, optional_json, optional_time, status, time,
+};
+
+/// The columns that [`view`] reads.
+pub(super) fn columns() -> String {
+    format!(
+        "t.id, p.id, x.id, x.user_id, t.name, {STATUS}, t.priority,
+    (SELECT json_group_array(json_array(dt.id, e.required, e.kind) ORDER BY e.pos)
+       FROM edges e CROSS JOIN tasks dt ON dt.n = e.dep WHERE e.task = t.n),
+    t.inputs, t.params, t.more, t.executor, t.updated_at, x.created_at,
+    EXISTS (SELECT 1 FROM tasks c WHERE c.parent = t.n),
+    r.token, r.started_at, r.progress, rs.node, rs.until,
+    coalesce(r.attempt, q.attempt, y.attempt, w.attempt, d.attempt, 0), b.id,
+    d.started_at, d.ended_at, d.inputs, d.result, d.error, ds.node"
+    )
+}
+
+/// Number of these columns.
+pub(super) const COLUMNS: usize = 28;
+
+/// The tables behind them. `k` has the keys (`n`) of the tasks to read.
+pub(super) const TABLES: &str = "
+  CROSS JOIN tasks t ON t.n = k.n
+  CROSS JOIN trees x ON x.n = t.tree
+  LEFT JOIN tasks p ON p.n = t.parent
+  LEFT JOIN running r ON r.n = t.n
+  LEFT JOIN sessions rs ON rs.n = r.node
+  LEFT JOIN ready q ON q.n = t.n
+  LEFT JOIN delayed y ON y.n = t.n
+  LEFT JOIN waiting w ON w.n = t.n
+  LEFT JOIN tasks b ON b.n = w.blocked_by
+  LEFT JOIN done d ON d.n = t.n AND d.attempt = (SELECT max(attempt) FROM done WHERE n = t.n)
+  LEFT JOIN sessions ds ON ds.n = d.node
+";
+
+/// Makes the task of a row.
+pub(super) fn view(row: &SqliteRow) -> Result<Task> {
+    let run = Run::of(row)?;
+    let newest = Newest::of(row, run.is_some())?;
+    let (status, created_at, edited_at) = (status(at(row, 5)?)?, time(row, 13)?, optional_time(row, 12)?);
+    let started_at = run.as_ref().map_or(newest.started_at, |run| Some(run.started_at));
+    // What the newest attempt ran with, unless the owner has written a newer definition.
+    let is_of_definition =
+        edited_at.is_none_or(|edited| newest.started_at.is_some_and(|began| edited <= began));
+    let mut more = More::read(at(row, 10)?)?;
+    Ok(Task {
+        id: TaskId::from(at::<&str>(row, 0)?),
+        parent_id: at::<Option<&str>>(row, 1)?.map(TaskId::from),
+        tree_id: TreeId::from(at::<&str>(row, 2)?),
+        user_id: at(row, 3)?,
+        name: at(row, 4)?,
+        status,
+        priority: at(row, 6)?,
+        dependencies: dependencies(at(row, 7)?)?,
+        inputs: newest.inputs.filter(|_| is_of_definition).map_or_else(|| json(row, 8), Ok)?,
+        params: json(row, 9)?,
+        schemas: more.schemas(),
+        result: newest.result,
+        error: newest.error.clone(),
+        error_info: newest.error,
+        progress: match (&run, status) {
+            (Some(run), _) => run.progress,
+            (None, TaskStatus::Completed) => 1.0,
+            (None, _) => 0.0,
+        },
+        created_at,
+        started_at,
+        updated_at: [edited_at, started_at, newest.ended_at].into_iter().flatten().fold(created_at, Ord::max),
+        completed_at: newest.ended_at.filter(|_| status.is_terminal()),
+        has_children: at(row, 14)?,
+        original_task_id: None,
+        origin_type: OriginType::Create,
+        has_references: false,
+        schedule: Schedule::default(),
+        lease_id: run.as_ref().map(|run| run.token.to_string()),
+        lease_expires_at: run.as_ref().map(|run| run.until),
+        placement_constraints: None,
+        attempt: at(row, 20)?,
+        idempotency_key: None,
+        last_assigned_node: run.map_or(newest.node, |run| Some(run.node)),
+        description: more.description,
+        executor: at(row, 11)?,
+        metadata: more.metadata,
+        retry: more.retry,
+        timeout_ms: more.timeout_ms,
+        blocked_by: at::<Option<&str>>(row, 21)?.map(TaskId::from),
+    })
+}
+
+fn dependencies(text: &str) -> Result<Vec<Dependency>> {
+    let rows: Vec<(TaskId, i64, i64)> = from_json("list of dependencies", text)?;
+    let dependency = |(id, required, number)| Dependency { id, required: required != 0, kind: kind(number) };
+    Ok(rows.into_iter().map(dependency).collect())
+}
+
+/// The run that holds the task.
+struct Run {
+    token: i64,
+    started_at: Timestamp,
+    progress: f64,
+    node: NodeId,
+    until: Timestamp,
+}
+
+impl Run {
+    fn of(row: &SqliteRow) -> Result<Option<Self>> {
+        let Some(token) = at(row, 15)? else { return Ok(None) };
+        Ok(Some(Self {
+            token,
+            started_at: time(row, 16)?,
+            progress: at::<Option<f64>>(row, 17)?.unwrap_or_default(),
+            node: NodeId::from(at::<&str>(row, 18)?),
+            until: time(row, 19)?,
+        }))
+    }
+}
+
+/// What is recorded of the newest attempt.
+#[derive(Default)]
+struct Newest {
+    started_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
+    inputs: Option<Json>,
+    result: Option<Json>,
+    error: Option<TaskError>,
+    node: Option<NodeId>,
+}
+
+impl Newest {
+    /// While a run holds the task, that is the newest attempt, of which nothing is known yet but its beginning.
+    fn of(row: &SqliteRow, runs: bool) -> Result<Self> {
+        if runs {
+            return Ok(Self::default());
+        }
+        Ok(Self {
+            started_at: optional_time(row, 22)?,
+            ended_at: optional_time(row, 23)?,
+            inputs: optional_json(row, 24)?,
+            result: optional_json(row, 25)?,
+            error: optional_error(row, 26)?,
+            node: at::<Option<&str>>(row, 27)?.map(NodeId::from),
+        })
+    }
+}

@@ -1,0 +1,2 @@
+//! x
+pub(crate) mod v0_1;
