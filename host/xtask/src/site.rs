@@ -71,10 +71,10 @@ impl Pages {
     fn read(&self, path: &Path) -> Option<Vec<u8>> {
         let bytes = fs::read(path).ok()?;
         // What is not text is served as it is.
-        Some(
-            String::from_utf8(bytes)
-                .map_or_else(|binary| binary.into_bytes(), |text| fill_in(&text, &self.url).into_bytes()),
-        )
+        Some(match String::from_utf8(bytes) {
+            Ok(text) => fill_in(&text, &self.url).into_bytes(),
+            Err(binary) => binary.into_bytes(),
+        })
     }
 }
 
