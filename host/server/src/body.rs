@@ -25,10 +25,7 @@ pub(crate) async fn read(request: Request, options: &ServerOptions) -> Result<By
         Ok(read) => read,
         Err(_) => Err(Error::new(
             ErrorCode::InvalidRequest,
-            format!(
-                "The request did not arrive within {:?} (server.body_timeout)",
-                options.body_timeout
-            ),
+            format!("The request did not arrive within {:?} (server.body_timeout)", options.body_timeout),
         )),
     }
 }
@@ -64,9 +61,6 @@ fn check_content_type(headers: &HeaderMap) -> Result<()> {
     if essence == "application/json" || essence.ends_with("+json") {
         return Ok(());
     }
-    Err(Error::new(
-        ErrorCode::InvalidRequest,
-        format!("Content-Type is '{text}'; send 'application/json'"),
-    )
-    .with("field", "Content-Type"))
+    Err(Error::new(ErrorCode::InvalidRequest, format!("Content-Type is '{text}'; send 'application/json'"))
+        .with("field", "Content-Type"))
 }

@@ -41,13 +41,17 @@ pub(crate) fn parse(body: &[u8], max_batch: usize) -> Message {
     }
     match serde_json::from_slice::<Vec<&RawValue>>(body) {
         Err(error) => refuse(not_json(&error)),
-        Ok(calls) if calls.is_empty() => {
-            refuse(Error::new(ErrorCode::InvalidRequest, "The batch is empty; send at least one request in it"))
-        }
+        Ok(calls) if calls.is_empty() => refuse(Error::new(
+            ErrorCode::InvalidRequest,
+            "The batch is empty; send at least one request in it",
+        )),
         Ok(calls) if calls.len() > max_batch => refuse(
             Error::new(
                 ErrorCode::LimitExceeded,
-                format!("The batch has {} requests, the limit is {max_batch} (server.max_batch)", calls.len()),
+                format!(
+                    "The batch has {} requests, the limit is {max_batch} (server.max_batch)",
+                    calls.len()
+                ),
             )
             .with("limit", max_batch),
         ),
@@ -95,7 +99,9 @@ fn call(text: &[u8]) -> Parsed {
     }
     match envelope.method {
         Some(Value::String(method)) => Ok(Call { method, params: envelope.params, id }),
-        Some(other) => refuse(invalid("method", format!("'method' is {other}; send the name of an operation"))),
+        Some(other) => {
+            refuse(invalid("method", format!("'method' is {other}; send the name of an operation")))
+        }
         None => refuse(invalid("method", "'method' is missing; send the name of an operation".into())),
     }
 }
@@ -151,12 +157,18 @@ mod tests {
         assert_eq!(refusal(""), (Value::Null, ErrorCode::ParseError));
         assert_eq!(refusal(r#"{"method": "m""#), (Value::Null, ErrorCode::ParseError));
         assert_eq!(refusal("{} {}"), (Value::Null, ErrorCode::ParseError));
-        assert_eq!(refusal(&format!(r#"{{"params":{}"#, "[".repeat(100_000))), (Value::Null, ErrorCode::ParseError));
+        assert_eq!(
+            refusal(&format!(r#"{{"params":{}"#, "[".repeat(100_000))),
+            (Value::Null, ErrorCode::ParseError)
+        );
         assert_eq!(refusal("\"text\""), (Value::Null, ErrorCode::InvalidRequest));
         assert_eq!(refusal("[]"), (Value::Null, ErrorCode::InvalidRequest));
         assert_eq!(refusal(r#"{"id": 1}"#), (json!(1), ErrorCode::InvalidRequest));
         assert_eq!(refusal(r#"{"id": 1, "method": 2}"#), (json!(1), ErrorCode::InvalidRequest));
-        assert_eq!(refusal(r#"{"id": 1, "method": "m", "jsonrpc": "1.0"}"#), (json!(1), ErrorCode::InvalidRequest));
+        assert_eq!(
+            refusal(r#"{"id": 1, "method": "m", "jsonrpc": "1.0"}"#),
+            (json!(1), ErrorCode::InvalidRequest)
+        );
         assert_eq!(refusal(r#"{"id": {}, "method": "m"}"#), (Value::Null, ErrorCode::InvalidRequest));
         assert_eq!(refusal(r#"{"method": "m", "method": "n"}"#), (Value::Null, ErrorCode::InvalidRequest));
         assert_eq!(refusal(&format!("[{}1]", "1,".repeat(10))), (Value::Null, ErrorCode::LimitExceeded));
@@ -164,7 +176,9 @@ mod tests {
 
     #[test]
     fn a_broken_part_does_not_spoil_a_batch() {
-        let Message::Batch(parts) = parse(br#"[{"method": "m", "id": 1}, 5, [1]]"#, 10) else { panic!("not a batch") };
+        let Message::Batch(parts) = parse(br#"[{"method": "m", "id": 1}, 5, [1]]"#, 10) else {
+            panic!("not a batch")
+        };
         assert!(parts[0].is_ok());
         assert!(parts[1..].iter().all(|part| part.as_ref().unwrap_err().1.code == ErrorCode::InvalidRequest));
     }

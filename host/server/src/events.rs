@@ -74,7 +74,10 @@ fn message(item: Result<Event>) -> sse::Event {
     let problem = match item {
         Ok(event) => match serde_json::to_string(&event) {
             Ok(text) => {
-                return sse::Event::default().id(event.seq.0.to_string()).event(event.kind.as_str()).data(text);
+                return sse::Event::default()
+                    .id(event.seq.0.to_string())
+                    .event(event.kind.as_str())
+                    .data(text);
             }
             Err(problem) => Error::new(
                 apflow_core::error::ErrorCode::Internal,
@@ -95,7 +98,9 @@ fn wanted(query: &str, headers: &HeaderMap) -> Result<Wanted> {
         .ok()
         .and_then(|uri| axum::extract::Query::try_from_uri(&uri).ok())
         .map(|axum::extract::Query(pairs)| pairs)
-        .ok_or_else(|| Error::invalid_params("query", format!("'{query}' cannot be read; use name=value pairs")))?;
+        .ok_or_else(|| {
+            Error::invalid_params("query", format!("'{query}' cannot be read; use name=value pairs"))
+        })?;
     for (name, value) in pairs {
         match name.as_str() {
             "tree" => wanted.tree = Some(TreeId::from(value)),
@@ -121,7 +126,9 @@ fn seq(field: &str, text: &str) -> Result<Seq> {
         Ok(number) if number >= 0 => Ok(Seq(number)),
         _ => Err(Error::invalid_params(
             field,
-            format!("'{text}' is not a position of the log; send the id of the last event you have seen, or 0"),
+            format!(
+                "'{text}' is not a position of the log; send the id of the last event you have seen, or 0"
+            ),
         )),
     }
 }

@@ -79,7 +79,8 @@ struct App {
 /// All doors of an engine. Carries no state of its own: mount it, wrap it in layers, serve it.
 pub fn router(engine: Engine, options: ServerOptions) -> Router {
     let cors = origin::cors(&options.allowed_origins);
-    let app = App { engine, subscriptions: Subscriptions::new(options.max_streams), options: Arc::new(options) };
+    let app =
+        App { engine, subscriptions: Subscriptions::new(options.max_streams), options: Arc::new(options) };
     let router = Router::new()
         .route("/tasks", post(rpc::tasks))
         .route("/system", post(rpc::system))
@@ -104,5 +105,8 @@ pub fn router(engine: Engine, options: ServerOptions) -> Router {
 
 /// What a caller hears of a panic; the panic itself is on stderr.
 fn defect() -> Error {
-    Error::new(ErrorCode::Internal, "A defect in apflow stopped this request; details are in the log of the server")
+    Error::new(
+        ErrorCode::Internal,
+        "A defect in apflow stopped this request; details are in the log of the server",
+    )
 }

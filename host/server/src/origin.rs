@@ -17,7 +17,9 @@ pub(crate) async fn check(State(app): State<App>, request: Request, next: Next) 
         Some(origin) => error::response(
             &Error::new(
                 ErrorCode::Unauthorized,
-                format!("Pages of origin '{origin}' may not call this server; allow it in server.allowed_origins"),
+                format!(
+                    "Pages of origin '{origin}' may not call this server; allow it in server.allowed_origins"
+                ),
             )
             .with("origin", origin),
         ),

@@ -78,7 +78,9 @@ async fn batch(app: &App, door: Door, parts: Vec<Parsed>) -> Response {
         };
         let Some(id) = id else { continue };
         answers.push(match reply {
-            Ok(Reply::Value(result) | Reply::Stream(apflow_engine::operation::Stream { first: result, .. })) => {
+            Ok(
+                Reply::Value(result) | Reply::Stream(apflow_engine::operation::Stream { first: result, .. }),
+            ) => {
                 let (head, result, tail) = envelope::success(&id, result);
                 [head.as_str(), result.as_str(), tail].concat()
             }
@@ -104,7 +106,10 @@ async fn run(app: &App, door: Door, call: Call, may_stream: bool) -> Result<Repl
         ));
     }
     tracing::debug!(operation = operation.name, "call");
-    AssertUnwindSafe((operation.call)(&app.engine, call.params)).catch_unwind().await.unwrap_or_else(|_| Err(defect()))
+    AssertUnwindSafe((operation.call)(&app.engine, call.params))
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Err(defect()))
 }
 
 fn failed(id: &serde_json::Value, error: &Error) -> Response {

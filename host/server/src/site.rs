@@ -75,10 +75,13 @@ pub(crate) async fn methods() -> Response {
         total += 1;
     }
     let categories: Vec<&str> = by_category.keys().map(|category| category.as_str()).collect();
-    let methods: serde_json::Map<String, Value> =
-        by_category.iter().map(|(category, list)| (category.as_str().to_owned(), list.clone().into())).collect();
+    let methods: serde_json::Map<String, Value> = by_category
+        .iter()
+        .map(|(category, list)| (category.as_str().to_owned(), list.clone().into()))
+        .collect();
     let protocols = json!({ "jsonrpc": { "version": "2.0", "endpoint": "/tasks" } });
-    let body = json!({ "total": total, "categories": categories, "methods": methods, "protocols": protocols });
+    let body =
+        json!({ "total": total, "categories": categories, "methods": methods, "protocols": protocols });
     json_response(StatusCode::OK, &body)
 }
 
@@ -102,7 +105,8 @@ pub(crate) async fn not_found(uri: Uri) -> Response {
 }
 
 pub(crate) async fn wrong_method(method: Method, uri: Uri) -> Response {
-    let error = Error::new(ErrorCode::InvalidRequest, format!("{method} is not possible at '{}'", uri.path()));
+    let error =
+        Error::new(ErrorCode::InvalidRequest, format!("{method} is not possible at '{}'", uri.path()));
     refused(StatusCode::METHOD_NOT_ALLOWED, error)
 }
 

@@ -22,12 +22,7 @@ use crate::{App, ServerOptions, envelope};
 pub(crate) type Log = Pin<Box<dyn Stream<Item = Result<Event>> + Send>>;
 
 /// The response.
-pub(crate) fn response(
-    app: &App,
-    id: &Value,
-    of: operation::Stream,
-    closing: Option<Closing>,
-) -> Response {
+pub(crate) fn response(app: &App, id: &Value, of: operation::Stream, closing: Option<Closing>) -> Response {
     let place = match app.subscriptions.take() {
         Ok(place) => place,
         Err(error) => return no_place(id, &of, &error),
@@ -83,7 +78,8 @@ fn message(event: &Event, translator: &mut Translator) -> sse::Event {
     match serde_json::to_string(&translator.translate(event)) {
         Ok(text) => message.data(text),
         Err(error) => {
-            let error = Error::new(ErrorCode::Internal, format!("Event {} has no JSON form: {error}", event.seq.0));
+            let error =
+                Error::new(ErrorCode::Internal, format!("Event {} has no JSON form: {error}", event.seq.0));
             crate::error::log(&error);
             message.data(translator.broken(&error))
         }
@@ -117,8 +113,6 @@ where
 {
     let keep_alive = KeepAlive::new().interval(options.keep_alive).text("keepalive");
     let mut response = Sse::new(messages).keep_alive(keep_alive).into_response();
-    response
-        .headers_mut()
-        .insert("x-accel-buffering", http::HeaderValue::from_static("no"));
+    response.headers_mut().insert("x-accel-buffering", http::HeaderValue::from_static("no"));
     response
 }

@@ -71,8 +71,7 @@ impl Translator {
 
     /// The message for an event.
     pub(crate) fn translate<'a>(&'a mut self, event: &'a Event) -> Wire<'a> {
-        let data: Data =
-            event.data.as_ref().and_then(|data| data.read().ok()).unwrap_or_default();
+        let data: Data = event.data.as_ref().and_then(|data| data.read().ok()).unwrap_or_default();
         match event.kind {
             EventKind::TreeStarted => self.tasks = data.tasks.unwrap_or_default(),
             EventKind::TaskCompleted => self.completed += 1,
@@ -120,7 +119,8 @@ impl Translator {
     fn end<'a>(&self, base: Wire<'a>) -> Wire<'a> {
         let completed = TreeStatus::Completed.as_str();
         let status = base.status.unwrap_or(completed);
-        let progress = if status == completed { 1.0 } else { self.completed as f64 / self.tasks.max(1) as f64 };
+        let progress =
+            if status == completed { 1.0 } else { self.completed as f64 / self.tasks.max(1) as f64 };
         Wire {
             result: Some(Some(serde_json::json!({ "progress": progress }).into())),
             error: Some((status != completed).then(|| format!("Tree finished with status: {status}"))),
