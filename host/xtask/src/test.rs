@@ -72,7 +72,7 @@ fn tests(layout: &Layout, options: &Options, failures: &mut Failures) -> Result<
 
 fn nextest(layout: &Layout, options: &Options, failures: &mut Failures) {
     let mut nextest = layout.cargo();
-    nextest.args(["nextest", "run"]).env("APFLOW_BIN", layout.apflow("debug"));
+    nextest.args(["nextest", "run"]);
     if !options.nextest.iter().any(|arg| names_a_package(arg)) {
         nextest.arg("--workspace");
     }
