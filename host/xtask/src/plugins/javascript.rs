@@ -41,6 +41,7 @@ pub fn build(layout: &Layout, plugins: &[&Plugin]) -> Result<()> {
 
 /// Runs the tests of every JavaScript plugin that has some, where Node is present.
 pub fn run_tests(layout: &Layout) -> Result<()> {
+    let _lock = layout.lock("plugins")?;
     for plugin in find(layout)?.iter().filter(|plugin| plugin.language == Language::JavaScript) {
         let tests = plugin.folder.join("test");
         if !tests.is_dir() || !is_here() {
