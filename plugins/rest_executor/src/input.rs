@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use apflow_sdk::prelude::*;
+use apflow_sdk::serde_json::Number;
+use serde::{Deserializer, de::Error as _};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -81,12 +83,25 @@ impl Method {
 }
 
 /// Text, or what has one obvious text.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(untagged)]
 pub enum Scalar {
     Text(String),
     Bool(bool),
-    Number(apflow_sdk::serde_json::Number),
+    Number(Number),
+}
+
+impl TryFrom<Value> for Scalar {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        match value {
+            Value::String(text) => Ok(Self::Text(text)),
+            Value::Bool(value) => Ok(Self::Bool(value)),
+            Value::Number(number) => Ok(Self::Number(number)),
+            other => Err(format!("{other} is neither text nor a number nor true or false")),
+        }
+    }
 }
 
 impl std::fmt::Display for Scalar {
@@ -99,9 +114,9 @@ impl std::fmt::Display for Scalar {
     }
 }
 
-/// One value or several; nothing leaves the parameter out.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(untagged)]
+/// One value or several; null leaves the parameter out.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(untagged)]
 pub enum Parameter {
     Nothing(()),
     One(Scalar),
@@ -118,13 +133,53 @@ impl Parameter {
     }
 }
 
+impl TryFrom<Value> for Parameter {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        match value {
+            Value::Null => Ok(Self::Nothing(())),
+            Value::Array(values) => {
+                values.into_iter().map(Scalar::try_from).collect::<Result<_, _>>().map(Self::Many)
+            }
+            other => Scalar::try_from(other).map(Self::One),
+        }
+    }
+}
+
 /// A form, or text that is sent as it is.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[derive(Debug, JsonSchema)]
+#[schemars(untagged)]
 pub enum Data {
     Form(BTreeMap<String, Parameter>),
     Text(String),
 }
+
+impl TryFrom<Value> for Data {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        let field = |(name, value)| Ok((name, Parameter::try_from(value)?));
+        match value {
+            Value::Object(form) => form.into_iter().map(field).collect::<Result<_, _>>().map(Self::Form),
+            Value::String(text) => Ok(Self::Text(text)),
+            other => Err(format!("{other} is neither an object nor text")),
+        }
+    }
+}
+
+/// Reads a type by what its JSON value looks like: smaller than serde's untagged enums, and its errors name the value.
+macro_rules! read_by_value {
+    ($($type:ty),+) => {$(
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+                Value::deserialize(reader)?.try_into().map_err(D::Error::custom)
+            }
+        }
+    )+};
+}
+
+read_by_value!(Scalar, Parameter, Data);
 
 /// How to prove who asks.
 #[derive(Debug, Deserialize, JsonSchema)]
