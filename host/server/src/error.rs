@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 /// How one kind of error looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
-    /// Status of an HTTP response that carries this error alone.
+    /// Usual status of an HTTP response that carries this error alone; see [`status`].
     pub status: StatusCode,
     /// `error.code` of JSON-RPC.
     pub rpc: i32,
@@ -50,6 +50,15 @@ pub const fn look(code: ErrorCode) -> Look {
     Look { status, rpc, title }
 }
 
+/// The status of an HTTP response that carries this error alone. What passes by itself is "unavailable" and not the
+/// caller's fault, whatever its kind.
+pub fn status(error: &Error) -> StatusCode {
+    match error.data.get("retryable") {
+        Some(Value::Bool(true)) => StatusCode::SERVICE_UNAVAILABLE,
+        _ => look(error.code).status,
+    }
+}
+
 /// The `error` member of a JSON-RPC response.
 #[derive(Debug, Serialize)]
 pub struct RpcError {
@@ -76,7 +85,7 @@ fn data(error: &Error) -> Map<String, Value> {
 /// The response of doors that are not JSON-RPC: the same `error` object, and no envelope.
 pub fn response(error: &Error) -> Response {
     log(error);
-    json_response(look(error.code).status, &json!({ "error": RpcError::from(error) }))
+    json_response(status(error), &json!({ "error": RpcError::from(error) }))
 }
 
 /// Logs what is not the caller's doing; once for each error, where it leaves the process.

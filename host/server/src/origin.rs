@@ -30,7 +30,7 @@ pub(crate) async fn check(State(app): State<App>, request: Request, next: Next) 
 fn foreign(headers: &HeaderMap, uri: &Uri, allowed: &[String]) -> Option<String> {
     let origin = String::from_utf8_lossy(headers.get(header::ORIGIN)?.as_bytes()).into_owned();
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let own = host.or(uri.authority().map(|authority| authority.as_str()));
+    let own = host.or(uri.authority().map(http::uri::Authority::as_str));
     let of_origin = origin.split_once("://").map(|(_, authority)| authority);
     let same = own.is_some_and(|own| of_origin.is_some_and(|of_origin| of_origin.eq_ignore_ascii_case(own)));
     let listed = allowed.iter().any(|one| one.eq_ignore_ascii_case(&origin));

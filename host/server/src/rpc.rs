@@ -12,9 +12,10 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures::{FutureExt as _, stream};
 use http::{HeaderValue, StatusCode, header};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::envelope::{self, Call, Message, Parsed};
-use crate::error::{log, look};
+use crate::error::{log, status};
 use crate::serve::Closing;
 use crate::{App, body, defect, stream as sse};
 
@@ -56,6 +57,11 @@ async fn one(app: &App, door: Door, closing: Option<Extension<Closing>>, parsed:
         Err((id, error)) => return failed(&id, &error),
     };
     let id = call.id.clone();
+    // A place to listen is taken first, so that nothing is started that its caller could not follow.
+    let place = match place(app, door, &call) {
+        Ok(place) => place,
+        Err(error) => return failed(&id.unwrap_or_default(), &error),
+    };
     let reply = run(app, door, call, true).await;
     let Some(id) = id else { return empty() };
     match reply {
@@ -63,9 +69,17 @@ async fn one(app: &App, door: Door, closing: Option<Extension<Closing>>, parsed:
             let (head, result, tail) = envelope::success(&id, result);
             json(StatusCode::OK, joined(head, result, tail))
         }
-        Ok(Reply::Stream(of)) => sse::response(app, &id, of, closing.map(|Extension(closing)| closing)),
+        Ok(Reply::Stream(of)) => {
+            sse::response(app, &id, of, place, closing.map(|Extension(closing)| closing))
+        }
         Err(error) => failed(&id, &error),
     }
+}
+
+fn place(app: &App, door: Door, call: &Call) -> Result<Option<OwnedSemaphorePermit>> {
+    let streams =
+        call.id.is_some() && door.find(&call.method).is_ok_and(|one| one.wants_stream(&call.params));
+    streams.then(|| app.subscriptions.take()).transpose()
 }
 
 /// Calls one after another, so that a later one sees what an earlier one has done.
@@ -114,7 +128,7 @@ async fn run(app: &App, door: Door, call: Call, may_stream: bool) -> Result<Repl
 
 fn failed(id: &serde_json::Value, error: &Error) -> Response {
     log(error);
-    json(look(error.code).status, Body::from(envelope::failure(id, error)))
+    json(status(error), Body::from(envelope::failure(id, error)))
 }
 
 /// The answer to notifications.

@@ -12,8 +12,8 @@ use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use futures::{Stream, StreamExt as _, stream};
 use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
 
-use crate::error::log;
 use crate::serve::Closing;
 use crate::wire::Translator;
 use crate::{App, ServerOptions, envelope};
@@ -21,12 +21,14 @@ use crate::{App, ServerOptions, envelope};
 /// Events of the log, live.
 pub(crate) type Log = Pin<Box<dyn Stream<Item = Result<Event>> + Send>>;
 
-/// The response.
-pub(crate) fn response(app: &App, id: &Value, of: operation::Stream, closing: Option<Closing>) -> Response {
-    let place = match app.subscriptions.take() {
-        Ok(place) => place,
-        Err(error) => return no_place(id, &of, &error),
-    };
+/// The response. `place` is held until the stream ends.
+pub(crate) fn response(
+    app: &App,
+    id: &Value,
+    of: operation::Stream,
+    place: Option<OwnedSemaphorePermit>,
+    closing: Option<Closing>,
+) -> Response {
     let events = execution_events(&app.engine, &of);
     let (head, result, tail) = envelope::success(id, of.first);
     let first = [head.as_str(), result.as_str(), tail].concat();
@@ -37,16 +39,6 @@ pub(crate) fn response(app: &App, id: &Value, of: operation::Stream, closing: Op
         Ok::<_, Infallible>(message)
     });
     sse_response(all, &app.options)
-}
-
-/// The execution runs, but nobody can listen: said as an error that carries the receipt.
-fn no_place(id: &Value, of: &operation::Stream, error: &Error) -> Response {
-    let error = error.clone().with("started", of.first.value());
-    log(&error);
-    crate::error::json_response(
-        crate::error::look(error.code).status,
-        &serde_json::from_str(&envelope::failure(id, &error)).unwrap_or_default(),
-    )
 }
 
 /// Messages until the execution has ended, or the log breaks off.

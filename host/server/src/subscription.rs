@@ -28,6 +28,7 @@ impl Subscriptions {
                 format!("All {} places for event streams are taken (server.max_streams)", self.limit),
             )
             .with("limit", self.limit)
+            .with("retryable", true)
         })
     }
 

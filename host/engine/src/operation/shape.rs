@@ -271,7 +271,7 @@ pub(super) struct Nested {
 #[serde(untagged)]
 pub(super) enum TreeForm {
     /// `format: "nested"`.
-    Nested(Nested),
+    Nested(Box<Nested>),
     /// `format: "flat"`: pre-order.
     Flat(Vec<Task>),
 }

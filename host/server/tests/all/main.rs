@@ -1,0 +1,9 @@
+//! The doors over real sockets, on an engine with a store in memory and executors that answer as the test says.
+
+mod envelopes;
+mod limits;
+mod listening;
+mod queries;
+mod setup;
+mod streams;
+mod work;
