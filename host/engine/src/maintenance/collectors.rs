@@ -36,14 +36,22 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     let mut cursors: HashMap<String, Seq> = HashMap::new();
     loop {
         newest.borrow_and_update();
+        let mut behind = false;
         for collector in &shared.catalog().collectors {
-            if let Err(error) = deliver(&shared, collector.as_ref(), &mut cursors).await {
-                tracing::warn!(collector = collector.name(), %error, "events were not delivered; they come again");
+            match deliver(&shared, collector.as_ref(), &mut cursors).await {
+                Ok(all) => behind |= !all,
+                Err(error) => {
+                    tracing::warn!(collector = collector.name(), %error, "events were not delivered; they come again");
+                    behind = true;
+                }
             }
         }
         let pause = timeout(PAUSE, stopping.wait_for(|stop| *stop));
         if pause.await.is_ok() {
             return;
+        }
+        if behind {
+            continue;
         }
         tokio::select! {
             changed = newest.changed() => if changed.is_err() { return },
@@ -52,11 +60,12 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     }
 }
 
+/// Delivers what there is; gives whether all of it was taken.
 async fn deliver(
     shared: &Shared,
     collector: &dyn Collector,
     cursors: &mut HashMap<String, Seq>,
-) -> Result<()> {
+) -> Result<bool> {
     let name = collector.name();
     let mut after = match cursors.get(name) {
         Some(seq) => *seq,
@@ -65,17 +74,17 @@ async fn deliver(
     loop {
         let query = EventQuery { after, tree: None, kinds: KINDS.to_vec(), limit: BATCH };
         let batch = shared.store.events(query).await?;
-        let Some(last) = batch.last().map(|event| event.seq) else { return Ok(()) };
+        let Some(last) = batch.last().map(|event| event.seq) else { return Ok(true) };
         let full = batch.len() >= BATCH as usize;
         if let Err(error) = collector.collect(batch).await {
             tracing::warn!(collector = name, %error, "the collector refused a batch; it comes again");
-            return Ok(());
+            return Ok(false);
         }
         shared.store.set_cursor(name, last).await?;
         after = last;
         cursors.insert(name.to_owned(), last);
         if !full {
-            return Ok(());
+            return Ok(true);
         }
     }
 }
