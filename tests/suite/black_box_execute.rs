@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Server, Setup, info, sequential_server, server, shipped, hostile, with};
+use crate::harness::{Server, Setup, hostile, info, sequential_server, server, shipped, with};
+use crate::site::serve;
 
 fn task(name: &str, executor: &str, more: Value) -> Value {
     with(json!({"name": name, "id": name, "executor": executor}), more)
@@ -324,24 +325,14 @@ async fn case_43_private_addresses_are_refused_also_behind_redirects() {
 
 /// A site on loopback whose `/away` leads to another port of loopback.
 async fn redirecting_site() -> String {
-    use http_body_util::Full;
-    use hyper::{Request, Response, body::Incoming, service::service_fn};
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let answer = |request: Request<Incoming>| async move {
-                let response = match request.uri().path() {
-                    "/away" => Response::builder().status(302).header("location", "http://127.0.0.1:9/"),
-                    _ => Response::builder(),
-                };
-                response.body(Full::new(bytes::Bytes::from("hello")))
-            };
-            let io = hyper_util::rt::TokioIo::new(stream);
-            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(io, service_fn(answer)));
-        }
-    });
-    format!("http://{address}")
+    serve(|path| {
+        let response = match path {
+            "/away" => hyper::Response::builder().status(302).header("location", "http://127.0.0.1:9/"),
+            _ => hyper::Response::builder(),
+        };
+        response.body(http_body_util::Full::new(bytes::Bytes::from("hello"))).unwrap()
+    })
+    .await
 }
 
 #[tokio::test]

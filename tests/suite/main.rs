@@ -13,4 +13,5 @@ mod examples;
 mod harness;
 mod hostile;
 mod reload;
+mod site;
 mod tidy;

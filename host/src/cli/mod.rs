@@ -1,6 +1,7 @@
 //! The command line. One command per file; what they share (targets, errors, output) has files of its own. Commands
 //! translate: they read flags, call the engine's operations (here or on a server), and show the answer.
 
+mod bench;
 mod client;
 mod errors;
 mod executors;
@@ -8,6 +9,7 @@ mod options;
 mod output;
 mod plugin;
 mod progress;
+mod render;
 mod run;
 mod serve;
 mod target;
@@ -44,6 +46,8 @@ enum Command {
     Plugin(plugin::PluginArgs),
     /// See what can execute tasks
     Executors(executors::ExecutorsArgs),
+    /// Measure how fast this machine runs tasks
+    Bench(bench::BenchArgs),
     /// Print the version
     Version(version::VersionArgs),
 }
@@ -74,6 +78,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
             Command::Tasks(args) => tasks::run(args).await,
             Command::Plugin(args) => plugin::run(args).await,
             Command::Executors(args) => executors::run(args).await,
+            Command::Bench(args) => bench::run(args).await,
             Command::Version(args) => version::run(&args),
         }
     });

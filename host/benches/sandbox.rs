@@ -1,0 +1,132 @@
+//! One call of a component in a fresh instance, ours beside wasmtime's bare cost for the same component with the same
+//! limits: store, instantiation, first call, drop. `cargo bench --bench sandbox`.
+
+#![expect(missing_docs, reason = "generated bindings and criterion's main")]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use apflow_host::plugin::{Executor, Invocation, Plugins as _, ProgressSink};
+use apflow_host::{Json, clock::SystemClock};
+use apflow_wasm::{WasmOptions, WasmPlugins};
+use criterion::{Criterion, criterion_group, criterion_main};
+use wasmtime::component::{Component, Linker, ResourceTable};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+mod bindings {
+    wasmtime::component::bindgen!({ path: "../wit/v0.1", world: "executor-plugin", exports: { default: async } });
+}
+
+struct NoProgress;
+
+impl ProgressSink for NoProgress {
+    fn report(&self, _: f64, _: Option<String>, _: Option<Json>) {}
+}
+
+struct Guest {
+    wasi: WasiCtx,
+    table: ResourceTable,
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+fn dist() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/dist");
+    assert!(folder.is_dir(), "no plugins: run `cargo xtask plugins`");
+    folder
+}
+
+/// wasmtime as it comes: pooling, epochs, a WASI context, nothing counted and nothing checked.
+struct Bare {
+    engine: Engine,
+    pre: bindings::ExecutorPluginPre<Guest>,
+}
+
+impl Bare {
+    fn new() -> Self {
+        let mut pool = PoolingAllocationConfig::default();
+        pool.max_memory_size(256 << 20);
+        let mut config = Config::new();
+        config.epoch_interruption(true).allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+        let engine = Engine::new(&config).expect("a sandbox");
+        let file = dist().join("noop_executor/noop_executor.wasm");
+        let component = Component::from_file(&engine, file).expect("the component");
+        let mut linker = Linker::new(&engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker).expect("WASI");
+        linker.define_unknown_imports_as_traps(&component).expect("the rest");
+        let pre = linker.instantiate_pre(&component).expect("all imports");
+        Self { engine, pre: bindings::ExecutorPluginPre::new(pre).expect("an executor") }
+    }
+
+    async fn call(&self) {
+        let guest = Guest { wasi: WasiCtxBuilder::new().build(), table: ResourceTable::new() };
+        let mut store = Store::new(&self.engine, guest);
+        store.set_epoch_deadline(1_000_000);
+        let instance = self.pre.instantiate_async(&mut store).await.expect("an instance");
+        let call = bindings::exports::apflow::plugin::executor::Invocation {
+            executor: "noop_executor".into(),
+            task_id: "task".into(),
+            tree_id: "tree".into(),
+            attempt: 1,
+            idempotency_key: "task:1".into(),
+            timeout_ms: None,
+            inputs: "{}".into(),
+            params: "{}".into(),
+            trace_parent: None,
+            extra: "{}".into(),
+        };
+        let answer = instance.apflow_plugin_executor().call_execute(&mut store, &call).await;
+        assert!(answer.expect("no trap").is_ok());
+    }
+}
+
+fn invocation() -> Invocation {
+    Invocation {
+        executor: "noop_executor".into(),
+        task_id: "task".into(),
+        tree_id: "tree".into(),
+        attempt: 1,
+        idempotency_key: "task:1".into(),
+        timeout: None,
+        inputs: Json::object(),
+        params: Json::object(),
+        trace_parent: None,
+    }
+}
+
+async fn ours() -> Arc<dyn Executor> {
+    let options = WasmOptions {
+        folders: vec![dist()],
+        watch: false,
+        clock: Arc::new(SystemClock),
+        ..WasmOptions::default()
+    };
+    let plugins = WasmPlugins::open(options).await.expect("plugins");
+    Arc::clone(&plugins.catalog().executors["noop_executor"])
+}
+
+fn calls(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let mut group = criterion.benchmark_group("fresh instance and call");
+    group.measurement_time(Duration::from_secs(5));
+    let bare = Bare::new();
+    group.bench_function("bare wasmtime", |bencher| bencher.to_async(&runtime).iter(|| bare.call()));
+    let executor = runtime.block_on(ours());
+    let progress: Arc<dyn ProgressSink> = Arc::new(NoProgress);
+    group.bench_function("apflow", |bencher| {
+        bencher.to_async(&runtime).iter(|| async {
+            let outcome = executor.execute(invocation(), Arc::clone(&progress)).await;
+            assert!(outcome.result.is_ok());
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, calls);
+criterion_main!(benches);
