@@ -23,8 +23,13 @@ impl Failures {
     pub fn step(&mut self, what: &str, step: impl FnOnce() -> Result<()>) {
         if let Err(error) = step() {
             say(&format!("FAILED: {what}: {error:#}"));
-            self.0.push(what.to_owned());
+            self.note(what);
         }
+    }
+
+    /// Remembers a failure that has been told already.
+    pub fn note(&mut self, what: &str) {
+        self.0.push(what.to_owned());
     }
 
     /// Says a command's own line, runs it, remembers if it fails.

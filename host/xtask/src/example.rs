@@ -82,3 +82,31 @@ fn filled_in(file: &Path, ready: &Path, url: &str) -> Result<PathBuf> {
 fn shown(layout: &Layout, path: &Path) -> String {
     path.strip_prefix(&layout.root).unwrap_or(path).display().to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_run_gets_a_tree_and_grants_that_name_the_site() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("examples/small");
+        fs::create_dir_all(folder.join("site")).unwrap();
+        fs::write(folder.join("tree.json"), r#"[{"url": "{{site}}/a.json"}]"#).unwrap();
+        fs::write(folder.join("apflow.toml"), r#"private_network = ["{{site-authority}}"]"#).unwrap();
+        let root = dir.path().to_owned();
+        let layout = Layout { cache: root.join("cache"), target: root.join("target"), root };
+        let site = Site::start(&folder.join("site")).unwrap();
+
+        let run = command(&layout, &folder, Some(&site)).unwrap();
+
+        let args: Vec<_> = run.get_args().map(Path::new).collect();
+        let ready = layout.target.join("xtask/small");
+        let (tree, config) = (ready.join("tree.json"), ready.join("apflow.toml"));
+        let expected = ["run".as_ref(), &*tree, "--config".as_ref(), &config, "--plugins".as_ref()];
+        assert_eq!(args[..5], expected);
+        assert_eq!(fs::read_to_string(tree).unwrap(), format!(r#"[{{"url": "{}/a.json"}}]"#, site.url));
+        let authority = site.url.strip_prefix("http://").unwrap();
+        assert_eq!(fs::read_to_string(config).unwrap(), format!(r#"private_network = ["{authority}"]"#));
+    }
+}

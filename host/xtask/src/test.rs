@@ -4,8 +4,8 @@
 use crate::check::{self, Failures};
 use crate::layout::Layout;
 use crate::plugins;
-use crate::process::{probe, run as run_program, say};
-use anyhow::Result;
+use crate::process::{line, probe, run as run_program, say};
+use anyhow::{Context, Result};
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
@@ -66,17 +66,22 @@ fn tests(layout: &Layout, options: &Options, failures: &mut Failures) -> Result<
         failures.step("tests of the Python plugins", || plugins::run_python_tests(layout));
     }
     failures.report();
-    nextest(layout, options, failures);
-    Ok(())
+    nextest(layout, options, failures)
 }
 
-fn nextest(layout: &Layout, options: &Options, failures: &mut Failures) {
+// Nextest has said what failed, and nothing may follow its summary: a failure is only noted.
+fn nextest(layout: &Layout, options: &Options, failures: &mut Failures) -> Result<()> {
     let mut nextest = layout.cargo();
     nextest.args(["nextest", "run"]);
     if !options.nextest.iter().any(|arg| names_a_package(arg)) {
         nextest.arg("--workspace");
     }
-    failures.command(nextest.args(&options.nextest));
+    nextest.args(&options.nextest);
+    say(&line(&nextest));
+    if !nextest.status().context("cannot start cargo")?.success() {
+        failures.note("cargo nextest run");
+    }
+    Ok(())
 }
 
 fn names_a_package(arg: &OsStr) -> bool {

@@ -4,7 +4,7 @@
 
 use super::{Language, Plugin, find, freshness};
 use crate::layout::Layout;
-use crate::process::{probe, run, run_quietly, say};
+use crate::process::{probe, run_quietly, say};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use std::fs;
@@ -54,7 +54,7 @@ pub fn run_tests(layout: &Layout) -> Result<()> {
             fs::copy(entry.path(), build.join("test").join(entry.file_name()))?;
         }
         say(&format!("{}: node --test", plugin.name));
-        run(Command::new("node").args(["--test", "test/"]).current_dir(&build))?;
+        run_quietly(Command::new("node").args(["--test", "test/"]).current_dir(&build))?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 
 use super::{Language, Plugin, find, freshness};
 use crate::layout::Layout;
-use crate::process::{probe, run, run_quietly, say};
+use crate::process::{probe, run_quietly, say};
 use crate::toolchain::debian;
 use anyhow::{Context, Result};
 use std::fs;
@@ -51,7 +51,7 @@ pub fn run_tests(layout: &Layout) -> Result<()> {
         say(&format!("{}: python3 -m unittest", plugin.name));
         let mut tests = Command::new("python3");
         tests.args(["-B", "-m", "unittest", "discover", "-s", "tests"]).current_dir(&plugin.folder);
-        run(&mut tests)?;
+        run_quietly(&mut tests)?;
     }
     Ok(())
 }
