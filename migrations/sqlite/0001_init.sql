@@ -87,7 +87,8 @@ CREATE TABLE delayed (
 ) STRICT;
 CREATE INDEX delayed_by_due ON delayed (due);
 
--- A row with `blocked_by` (the failed or cancelled task) is out of the execution; it stays until the next one.
+-- A row with `blocked_by` (the failed or cancelled task) is out of the execution; it stays until the next one, and says
+-- nothing about the task's status.
 CREATE TABLE waiting (
     n          INTEGER PRIMARY KEY,
     tree       INTEGER NOT NULL,
@@ -108,7 +109,6 @@ CREATE TABLE running (
     base       INTEGER NOT NULL,
     token      INTEGER NOT NULL,
     priority   INTEGER NOT NULL,
-    due        INTEGER NOT NULL,
     node       INTEGER NOT NULL,
     started_at INTEGER NOT NULL,
     progress   REAL

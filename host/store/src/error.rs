@@ -6,6 +6,7 @@ use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
 
 /// Maps any failure of a statement.
+#[expect(clippy::needless_pass_by_value, reason = "a function to map errors with takes them by value")]
 pub(crate) fn store(error: sqlx::Error) -> Error {
     match &error {
         sqlx::Error::Database(database) => database_error(&**database),

@@ -35,11 +35,6 @@ async fn decide(writing: &mut Writing<'_>, request: &CancelRequest) -> Result<Ca
     for task in named.values() {
         trees.entry(task.tree).or_insert_with(|| (Vec::new(), task.keys)).0.push(task.key);
     }
-    let mut keys = Vec::new();
-    for (targets, range) in trees.values() {
-        let nodes = writing.skeleton(*range).await?;
-        keys.extend(plan::cancellation(&nodes, targets, request.cascade));
-    }
     let verdict = |id: &TaskId| match named.get(id) {
         None => CancelResult::NotFound,
         Some(task) if transition(task.status, Change::Cancel).is_err() => CancelResult::Finished(task.status),
@@ -49,8 +44,11 @@ async fn decide(writing: &mut Writing<'_>, request: &CancelRequest) -> Result<Ca
         results: request.tasks.iter().map(|id| (id.clone(), verdict(id))).collect(),
         ..Cancellation::default()
     };
-    if !keys.is_empty() {
-        take(writing, &keys, request, &mut cancellation).await?;
+    for (targets, range) in trees.values() {
+        let keys = plan::cancellation(&writing.skeleton(*range).await?, targets, request.cascade);
+        if !keys.is_empty() {
+            take(writing, &keys, request, &mut cancellation).await?;
+        }
     }
     Ok(cancellation)
 }
@@ -68,7 +66,7 @@ async fn named(writing: &mut Writing<'_>, ids: &[TaskId]) -> Result<HashMap<Task
     static TEXT: LazyLock<String> = LazyLock::new(|| {
         format!(
             "SELECT t.id, t.n, x.n, x.root, x.last, {STATUS}
-               FROM json_each(?1) AS j CROSS JOIN tasks t ON t.id = j.value CROSS JOIN trees x ON x.n = t.tree"
+               FROM json_each($1) AS j CROSS JOIN tasks t ON t.id = j.value CROSS JOIN trees x ON x.n = t.tree"
         )
     });
     let statement = sqlx::query(TEXT.as_str()).bind(to_json("list of ids", &ids)?);
@@ -84,7 +82,7 @@ async fn named(writing: &mut Writing<'_>, ids: &[TaskId]) -> Result<HashMap<Task
     Ok(rows.await?.into_iter().collect())
 }
 
-/// Cancels the tasks with these keys, none of which has finished.
+/// Cancels tasks of one tree, none of which has finished.
 async fn take(
     writing: &mut Writing<'_>,
     keys: &[TaskKey],
@@ -107,40 +105,40 @@ async fn take(
     Ok(writing.step(statement, each).await?)
 }
 
-/// `?2` keys, `?3` error. The attempt of a run is the run's; another entry needs a number of its own, which is 0 for a task
+/// `$2` keys, `$3` error. The attempt of a run is the run's; another entry needs a number of its own, which is 0 for a task
 /// that never ran.
 static TAKE: LazyLock<String> = LazyLock::new(|| {
     let queued = |queue: &str, open: &str| {
         format!(
             "
 INSERT INTO finished (n, tree, kind, open, blocked, attempt, token, error)
-SELECT q.n, q.tree, {CANCELLED}, {open}, 1 - {open}, q.attempt + (q.attempt > 0), q.token, ?3
-  FROM json_each(?2) AS j CROSS JOIN {queue} q ON q.n = j.value;"
+SELECT q.n, q.tree, {CANCELLED}, {open}, 1 - {open}, q.attempt + (q.attempt > 0), q.token, $3
+  FROM json_each($2) AS j CROSS JOIN {queue} q ON q.n = j.value;"
         )
     };
     format!(
         "
 INSERT INTO finished (n, tree, kind, open, blocked, attempt, token, node, started_at, error)
-SELECT r.n, r.tree, {CANCELLED}, 1, 0, r.attempt, r.token, r.node, r.started_at, ?3
-  FROM json_each(?2) AS j CROSS JOIN running r ON r.n = j.value;
+SELECT r.n, r.tree, {CANCELLED}, 1, 0, r.attempt, r.token, r.node, r.started_at, $3
+  FROM json_each($2) AS j CROSS JOIN running r ON r.n = j.value;
 SELECT n AS interrupted, token FROM finished ORDER BY n;
 {}{}{}
 INSERT INTO finished (n, tree, kind, open, blocked, attempt, token, error)
-SELECT t.n, t.tree, {CANCELLED}, 0, 0, coalesce(max(d.attempt) + 1, 0), coalesce(max(d.token), 0), ?3
-  FROM json_each(?2) AS j CROSS JOIN tasks t ON t.n = j.value LEFT JOIN done d ON d.n = t.n
+SELECT t.n, t.tree, {CANCELLED}, 0, 0, coalesce(max(d.attempt) + 1, 0), coalesce(max(d.token), 0), $3
+  FROM json_each($2) AS j CROSS JOIN tasks t ON t.n = j.value LEFT JOIN done d ON d.n = t.n
  WHERE NOT EXISTS (SELECT 1 FROM finished f WHERE f.n = t.n)
  GROUP BY t.n;
 
 INSERT INTO done (n, attempt, status, node, started_at, ended_at, token, error)
-SELECT n, attempt, {CANCELLED}, node, started_at, ?1, token, error FROM finished;
+SELECT n, attempt, {CANCELLED}, node, started_at, $1, token, error FROM finished;
 DELETE FROM running WHERE n IN (SELECT n FROM finished);
 DELETE FROM ready WHERE n IN (SELECT n FROM finished);
 DELETE FROM delayed WHERE n IN (SELECT n FROM finished);
 DELETE FROM waiting WHERE n IN (SELECT n FROM finished);
 INSERT INTO events (tree, n, attempt, kind, at, started_at)
-SELECT tree, n, attempt, {TASK_CANCELLED}, ?1, started_at FROM finished ORDER BY n;
+SELECT tree, n, attempt, {TASK_CANCELLED}, $1, started_at FROM finished ORDER BY n;
 {}{}{}{ENDED}
-SELECT DISTINCT tree AS touched FROM finished ORDER BY tree;
+SELECT tree AS touched FROM finished LIMIT 1;
 {CLEAR}
 ",
         queued("ready", "1"),

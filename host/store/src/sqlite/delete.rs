@@ -49,7 +49,7 @@ async fn load(writing: &mut Writing<'_>, id: &TaskId) -> Result<Vec<Doomed>> {
     static TEXT: LazyLock<String> = LazyLock::new(|| {
         format!(
             "WITH RECURSIVE below (n) AS (
-                SELECT n FROM tasks WHERE id = ?1
+                SELECT n FROM tasks WHERE id = $1
                 UNION ALL
                 SELECT c.n FROM below b CROSS JOIN tasks c ON c.parent = b.n
             )
@@ -100,25 +100,28 @@ async fn check(writing: &mut Writing<'_>, id: &TaskId, all: &[Doomed], keys: &st
 /// Whether a task outside depends on one inside.
 async fn is_needed(writing: &mut Writing<'_>, keys: &str) -> Result<bool> {
     let text = "
-SELECT EXISTS (SELECT 1 FROM json_each(?1) AS j CROSS JOIN edges e ON e.dep = j.value
-                WHERE e.task NOT IN (SELECT value FROM json_each(?1)))";
+SELECT EXISTS (SELECT 1 FROM json_each($1) AS j CROSS JOIN edges e ON e.dep = j.value
+                WHERE e.task NOT IN (SELECT value FROM json_each($1)))";
     Ok(writing.rows(sqlx::query(text).bind(keys.to_owned()), |row| at::<bool>(row, 0)).await? == [true])
 }
 
-/// `?2` tree, `?3` number of tasks, `?4` their keys.
+/// `$2` tree, `$3` number of tasks, `$4` their keys.
 static REMOVE: LazyLock<String> = LazyLock::new(|| {
-    let doomed = "(SELECT value FROM json_each(?4))";
+    let doomed = "(SELECT value FROM json_each($4))";
     format!(
         "
+-- Blocked ones, and whoever is blocked by one of them.
+DELETE FROM waiting
+ WHERE n BETWEEN (SELECT root FROM trees WHERE n = $2) AND (SELECT last FROM trees WHERE n = $2)
+   AND (n IN {doomed} OR blocked_by IN {doomed});
 INSERT INTO events (tree, attempt, kind, at, data)
-SELECT n, execution, {TREE_DELETED}, ?1, json_object('tasks', ?3) FROM trees WHERE n = ?2;
+SELECT n, execution, {TREE_DELETED}, $1, json_object('tasks', $3) FROM trees WHERE n = $2;
 INSERT INTO removed_trees (n, id)
-SELECT n, id FROM trees WHERE n = ?2 AND root IN {doomed};
+SELECT n, id FROM trees WHERE n = $2 AND root IN {doomed};
 INSERT INTO removed_tasks (n, id, executor) SELECT n, id, executor FROM tasks WHERE n IN {doomed};
-DELETE FROM trees WHERE n = ?2 AND root IN {doomed};
+DELETE FROM trees WHERE n = $2 AND root IN {doomed};
 DELETE FROM tasks WHERE n IN {doomed};
 DELETE FROM edges WHERE task IN {doomed};
-DELETE FROM waiting WHERE n IN {doomed};
 DELETE FROM done WHERE n IN {doomed};
 DELETE FROM reopened WHERE n IN {doomed};
 "

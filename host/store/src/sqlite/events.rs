@@ -44,7 +44,7 @@ pub(super) async fn events(store: &SqliteStore, query: &EventQuery) -> Result<Ve
     // The id may have been used before, by a tree that is deleted.
     static OF_TREE: LazyLock<String> = LazyLock::new(|| {
         text(
-            "e.tree IN (SELECT n FROM trees WHERE id = ?4 UNION ALL SELECT n FROM removed_trees WHERE id = ?4)",
+            "e.tree IN (SELECT n FROM trees WHERE id = $4 UNION ALL SELECT n FROM removed_trees WHERE id = $4)",
         )
     });
     let kinds: Vec<i64> = query.kinds.iter().map(|kind| kind.number()).collect();
@@ -60,8 +60,8 @@ pub(super) async fn events(store: &SqliteStore, query: &EventQuery) -> Result<Ve
 
 fn text(which: &str) -> String {
     format!(
-        "{COLUMNS} WHERE {which} AND e.seq > ?1 AND (?2 IS NULL OR e.kind IN (SELECT value FROM json_each(?2)))
- ORDER BY e.seq LIMIT ?3"
+        "{COLUMNS} WHERE {which} AND e.seq > $1 AND ($2 IS NULL OR e.kind IN (SELECT value FROM json_each($2)))
+ ORDER BY e.seq LIMIT $3"
     )
 }
 
@@ -114,7 +114,7 @@ fn data(row: &SqliteRow, kind: EventKind) -> Result<Option<Json>> {
 pub(super) async fn keep(writing: &mut Writing<'_>, tree: i64, keys: &str) -> Result<()> {
     static READ: LazyLock<String> = LazyLock::new(|| {
         format!(
-            "{COLUMNS} WHERE e.tree = ?1 AND e.n IN (SELECT value FROM json_each(?2)) AND e.kind BETWEEN 12 AND 15"
+            "{COLUMNS} WHERE e.tree = $1 AND e.n IN (SELECT value FROM json_each($2)) AND e.kind BETWEEN 12 AND 15"
         )
     });
     let statement = sqlx::query(READ.as_str()).bind(tree).bind(keys.to_owned());
@@ -127,7 +127,7 @@ pub(super) async fn keep(writing: &mut Writing<'_>, tree: i64, keys: &str) -> Re
     };
     let kept = writing.rows(statement, read).await?;
     let write = "
-UPDATE events SET data = k.data FROM (SELECT value->>0 AS seq, value->>1 AS data FROM json_each(?1)) AS k
+UPDATE events SET data = k.data FROM (SELECT value->>0 AS seq, value->>1 AS data FROM json_each($1)) AS k
  WHERE events.seq = k.seq";
     Ok(writing.step(sqlx::query(write).bind(to_json("list of events", &kept)?), |_| Ok(())).await?)
 }

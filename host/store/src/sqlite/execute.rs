@@ -47,7 +47,7 @@ async fn arm(writing: &mut Writing<'_>, tree: &TreeRow, plan: &Plan, now: Timest
     let blocked = plan.blocked.iter().map(|(key, cause)| (*key, 0, Some(*cause)));
     let all: Vec<_> = ready.chain(waiting).chain(blocked).collect();
     for chunk in all.chunks(CHUNK) {
-        let text = "INSERT INTO planned (n, waiting_on, cause) SELECT value->>0, value->>1, value->>2 FROM json_each(?1)";
+        let text = "INSERT INTO planned (n, waiting_on, cause) SELECT value->>0, value->>1, value->>2 FROM json_each($1)";
         writing.step(sqlx::query(text).bind(to_json("plan", &chunk)?), |_| Ok(())).await?;
     }
     let statement = sqlx::query(ARM.as_str())
@@ -60,39 +60,34 @@ async fn arm(writing: &mut Writing<'_>, tree: &TreeRow, plan: &Plan, now: Timest
     Ok(writing.step(statement, |_| Ok(())).await?)
 }
 
-/// Moves what is planned into the queues. `?2` tree, `?3` tasks that will run, `?4` blocked ones, `?5` and `?6` first and
+/// Moves what is planned into the queues. `$2` tree, `$3` tasks that will run, `$4` blocked ones, `$5` and `$6` first and
 /// last key of the tree.
 static ARM: LazyLock<String> = LazyLock::new(|| {
     format!(
         "
 UPDATE trees
-   SET execution = execution + 1, status = 1, open = ?3, failed = ?4, cancelled = 0, started_at = ?1, ended_at = NULL,
+   SET execution = execution + 1, status = 1, open = $3, failed = $4, cancelled = 0, started_at = $1, ended_at = NULL,
        started_seq = coalesce((SELECT max(seq) FROM events), 0)
- WHERE n = ?2;
+ WHERE n = $2;
 INSERT INTO events (tree, attempt, kind, at, data)
-SELECT n, execution, {TREE_STARTED}, ?1, json_object('tasks', ?3) FROM trees WHERE n = ?2;
+SELECT n, execution, {TREE_STARTED}, $1, json_object('tasks', $3) FROM trees WHERE n = $2;
 
--- Blocks are those of the newest execution. A task that stood blocked and is left out now stays pending, also where an
--- older attempt of it has finished.
-INSERT OR REPLACE INTO reopened (n, attempt)
-SELECT w.n, d.attempt
-  FROM waiting w CROSS JOIN done d ON d.n = w.n AND d.attempt = (SELECT max(attempt) FROM done WHERE n = w.n)
- WHERE w.n BETWEEN ?5 AND ?6 AND NOT EXISTS (SELECT 1 FROM planned p WHERE p.n = w.n);
-DELETE FROM waiting WHERE n BETWEEN ?5 AND ?6;
+-- Blocks are those of the newest execution.
+DELETE FROM waiting WHERE n BETWEEN $5 AND $6;
 
 INSERT INTO ready (n, tree, priority, due, attempt, base, token)
-SELECT t.n, t.tree, t.priority, ?1, coalesce(d.attempt, 0), coalesce(d.attempt, 0), coalesce(d.token, 0)
+SELECT t.n, t.tree, t.priority, $1, coalesce(d.attempt, 0), coalesce(d.attempt, 0), coalesce(d.token, 0)
   FROM planned p CROSS JOIN tasks t ON t.n = p.n
   LEFT JOIN done d ON d.n = p.n AND d.attempt = (SELECT max(attempt) FROM done WHERE n = p.n)
  WHERE p.waiting_on = 0 AND p.cause IS NULL;
 INSERT INTO waiting (n, tree, waiting_on, blocked_by, priority, due, attempt, base, token)
-SELECT t.n, t.tree, p.waiting_on, p.cause, t.priority, ?1, coalesce(d.attempt, 0), coalesce(d.attempt, 0),
+SELECT t.n, t.tree, p.waiting_on, p.cause, t.priority, $1, coalesce(d.attempt, 0), coalesce(d.attempt, 0),
        coalesce(d.token, 0)
   FROM planned p CROSS JOIN tasks t ON t.n = p.n
   LEFT JOIN done d ON d.n = p.n AND d.attempt = (SELECT max(attempt) FROM done WHERE n = p.n)
  WHERE p.waiting_on > 0 OR p.cause IS NOT NULL;
 INSERT INTO events (tree, n, attempt, kind, at, data)
-SELECT w.tree, w.n, w.attempt, {TASK_BLOCKED}, ?1, json_object('blocked_by', t.id)
+SELECT w.tree, w.n, w.attempt, {TASK_BLOCKED}, $1, json_object('blocked_by', t.id)
   FROM planned p CROSS JOIN waiting w ON w.n = p.n CROSS JOIN tasks t ON t.n = p.cause
  ORDER BY p.n;
 DELETE FROM planned;

@@ -175,12 +175,12 @@ INSERT INTO fresh (base, tree) SELECT
     1 + max(coalesce((SELECT max(n) FROM tasks), 0), coalesce((SELECT max(n) FROM removed_tasks), 0)),
     1 + max(coalesce((SELECT max(n) FROM trees), 0), coalesce((SELECT max(n) FROM removed_trees), 0));
 INSERT INTO events (tree, attempt, kind, at, data)
-SELECT tree, 0, {TREE_CREATED}, ?1, json_object('tasks', ?4) FROM fresh;
+SELECT tree, 0, {TREE_CREATED}, $1, json_object('tasks', $4) FROM fresh;
 INSERT INTO trees (n, id, user_id, root, last, created_at, execution, status, open, started_seq, started_at)
-SELECT tree, ?2, ?3, base, base + ?4 - 1, ?1, ?5, ?5, ?5 * ?4, ?5 * (SELECT max(seq) FROM events), CASE WHEN ?5 THEN ?1 END
+SELECT tree, $2, $3, base, base + $4 - 1, $1, $5, $5, $5 * $4, $5 * (SELECT max(seq) FROM events), CASE WHEN $5 THEN $1 END
   FROM fresh;
 INSERT INTO events (tree, attempt, kind, at, data)
-SELECT tree, 1, {TREE_STARTED}, ?1, json_object('tasks', ?4) FROM fresh WHERE ?5;
+SELECT tree, 1, {TREE_STARTED}, $1, json_object('tasks', $4) FROM fresh WHERE $5;
 "
     )
 }
@@ -189,7 +189,7 @@ SELECT tree, 1, {TREE_STARTED}, ?1, json_object('tasks', ?4) FROM fresh WHERE ?5
 fn body(rows: usize) -> String {
     let row = |i: usize| {
         let first = HEAD_PARAMETERS + 1 + i * COLUMNS;
-        let parameters: Vec<String> = (first..first + COLUMNS).map(|number| format!("?{number}")).collect();
+        let parameters: Vec<String> = (first..first + COLUMNS).map(|number| format!("${number}")).collect();
         format!("({})", parameters.join(","))
     };
     let rows: Vec<String> = (0..rows).map(row).collect();
@@ -201,13 +201,13 @@ SELECT f.base + v.column1, f.tree, f.base + v.column2, v.column3, v.column4, v.c
   FROM (VALUES {}) AS v CROSS JOIN fresh f WHERE v.column1 IS NOT NULL;
 INSERT INTO edges (task, pos, dep, required, kind)
 SELECT f.base + (j.value->>0), j.value->>1, f.base + (j.value->>2), j.value->>3, j.value->>4
-  FROM json_each(?6) AS j CROSS JOIN fresh f;
+  FROM json_each($6) AS j CROSS JOIN fresh f;
 INSERT INTO ready (n, tree, priority, due, attempt, base, token)
-SELECT f.base + (j.value->>0), f.tree, j.value->>1, ?1, 0, 0, 0
-  FROM json_each(?7) AS j CROSS JOIN fresh f WHERE j.value->>2 = 0;
+SELECT f.base + (j.value->>0), f.tree, j.value->>1, $1, 0, 0, 0
+  FROM json_each($7) AS j CROSS JOIN fresh f WHERE j.value->>2 = 0;
 INSERT INTO waiting (n, tree, waiting_on, priority, due, attempt, base, token)
-SELECT f.base + (j.value->>0), f.tree, j.value->>2, j.value->>1, ?1, 0, 0, 0
-  FROM json_each(?7) AS j CROSS JOIN fresh f WHERE j.value->>2 > 0;
+SELECT f.base + (j.value->>0), f.tree, j.value->>2, j.value->>1, $1, 0, 0, 0
+  FROM json_each($7) AS j CROSS JOIN fresh f WHERE j.value->>2 > 0;
 ",
         rows.join(",")
     )
@@ -243,7 +243,7 @@ async fn refused(store_: &SqliteStore, tree: &NewTree, failure: Failure) -> Erro
 async fn taken(store: &SqliteStore, tree: &NewTree) -> Result<Option<String>> {
     let ids: Vec<&str> = tree.tasks.iter().map(|task| task.id.as_str()).collect();
     let statement = sqlx::query(
-        "SELECT t.id FROM json_each(?1) AS j CROSS JOIN tasks t ON t.id = j.value ORDER BY j.key LIMIT 1",
+        "SELECT t.id FROM json_each($1) AS j CROSS JOIN tasks t ON t.id = j.value ORDER BY j.key LIMIT 1",
     )
     .bind(to_json("list of ids", &ids)?);
     Ok(store.read(statement, |row| at::<String>(row, 0)).await?.pop())

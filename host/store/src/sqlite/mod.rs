@@ -143,13 +143,13 @@ impl Store for SqliteStore {
     }
 
     async fn cursor(&self, name: &str) -> Result<Option<Seq>> {
-        let statement = sqlx::query("SELECT seq FROM cursors WHERE name = ?1").bind(name.to_owned());
+        let statement = sqlx::query("SELECT seq FROM cursors WHERE name = $1").bind(name.to_owned());
         Ok(self.read(statement, |row| at(row, 0).map(Seq)).await?.pop())
     }
 
     async fn set_cursor(&self, name: &str, seq: Seq) -> Result<()> {
         let text =
-            "INSERT INTO cursors (name, seq) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET seq = excluded.seq";
+            "INSERT INTO cursors (name, seq) VALUES ($1, $2) ON CONFLICT DO UPDATE SET seq = excluded.seq";
         let statement = sqlx::query(text).bind(name.to_owned()).bind(seq.0);
         Ok(self.write().await.run(statement, |_| Ok(())).await?)
     }

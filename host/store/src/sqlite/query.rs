@@ -16,8 +16,8 @@ use super::transaction::Statement;
 use super::view::{COLUMNS, TABLES, columns, view};
 use crate::rows::{at, attempt, from_json, optional_time, status, status_number, to_json, tree_status};
 
-/// The key of the task with the id `?1`.
-pub(super) const KEY_OF: &str = "SELECT n FROM tasks WHERE id = ?1";
+/// The key of the task with the id `$1`.
+pub(super) const KEY_OF: &str = "SELECT n FROM tasks WHERE id = $1";
 
 /// A statement that gives the [`view`]s of the tasks whose keys `keys` selects.
 pub(super) fn view_statement(keys: &'static str, order: &'static str) -> Statement {
@@ -25,7 +25,7 @@ pub(super) fn view_statement(keys: &'static str, order: &'static str) -> Stateme
 }
 
 pub(super) async fn get(store: &SqliteStore, ids: &[TaskId]) -> Result<Vec<Option<Task>>> {
-    let keys = "SELECT t.n FROM json_each(?1) AS j CROSS JOIN tasks t ON t.id = j.value";
+    let keys = "SELECT t.n FROM json_each($1) AS j CROSS JOIN tasks t ON t.id = j.value";
     let statement = view_statement(keys, "").bind(to_json("list of ids", &ids)?);
     let found = store.read(statement, view).await?;
     let mut by_id: HashMap<TaskId, Task> = found.into_iter().map(|task| (task.id.clone(), task)).collect();
@@ -39,7 +39,7 @@ pub(super) async fn get(store: &SqliteStore, ids: &[TaskId]) -> Result<Vec<Optio
 /// Keys grow in pre-order within a tree.
 pub(super) async fn subtree(store: &SqliteStore, id: &TaskId) -> Result<Vec<Task>> {
     let keys = "WITH RECURSIVE below (n) AS (
-        SELECT n FROM tasks WHERE id = ?1
+        SELECT n FROM tasks WHERE id = $1
         UNION ALL
         SELECT c.n FROM below b CROSS JOIN tasks c ON c.parent = b.n
     ) SELECT n FROM below";
@@ -47,19 +47,19 @@ pub(super) async fn subtree(store: &SqliteStore, id: &TaskId) -> Result<Vec<Task
 }
 
 pub(super) async fn children(store: &SqliteStore, id: &TaskId) -> Result<Vec<Task>> {
-    let keys = "SELECT c.n FROM tasks a CROSS JOIN tasks c ON c.parent = a.n WHERE a.id = ?1";
+    let keys = "SELECT c.n FROM tasks a CROSS JOIN tasks c ON c.parent = a.n WHERE a.id = $1";
     let statement = view_statement(keys, "ORDER BY t.priority, t.n").bind(id.as_str().to_owned());
     store.read(statement, view).await
 }
 
 /// What a [`TaskFilter`] asks for, as text: the parts that are there, over tables `x` (trees) and `t` (tasks). Going from
-/// tree to tree keeps the order and uses the index on owners; `?1` owner, `?2` statuses.
+/// tree to tree keeps the order and uses the index on owners; `$1` owner, `$2` statuses.
 fn filtered(filter: &TaskFilter) -> String {
     let tasks = if filter.root_only { "t.n = x.root" } else { "t.n BETWEEN x.root AND x.last" };
-    let owner = if filter.user_id.is_some() { "x.user_id = ?1" } else { "true" };
+    let owner = if filter.user_id.is_some() { "x.user_id = $1" } else { "true" };
     let statuses = match filter.statuses.is_empty() {
         true => String::new(),
-        false => format!("AND {STATUS} IN (SELECT value FROM json_each(?2))"),
+        false => format!("AND {STATUS} IN (SELECT value FROM json_each($2))"),
     };
     format!("FROM trees x CROSS JOIN tasks t ON {tasks} WHERE {owner} {statuses}")
 }
@@ -71,7 +71,7 @@ fn bind_filter(statement: Statement, filter: &TaskFilter) -> Result<Statement> {
 
 pub(super) async fn list(store: &SqliteStore, filter: &TaskFilter, page: Page) -> Result<Vec<Task>> {
     // First the keys of the page, then everything about them: not everything about what is skipped.
-    let keys = format!("SELECT t.n {} ORDER BY x.n DESC, t.n DESC LIMIT ?3 OFFSET ?4", filtered(filter));
+    let keys = format!("SELECT t.n {} ORDER BY x.n DESC, t.n DESC LIMIT $3 OFFSET $4", filtered(filter));
     let text = format!("SELECT {} FROM ({keys}) AS k {TABLES} ORDER BY k.n DESC", columns());
     let statement = bind_filter(sqlx::query(AssertSqlSafe(text)), filter)?
         .bind(i64::from(page.limit))
@@ -80,7 +80,7 @@ pub(super) async fn list(store: &SqliteStore, filter: &TaskFilter, page: Page) -
 }
 
 pub(super) async fn count(store: &SqliteStore, filter: &TaskFilter) -> Result<StatusCounts> {
-    let text = format!("SELECT {STATUS} AS status, count(*) {} GROUP BY status", filtered(filter));
+    let text = format!("SELECT {STATUS}, count(*) {} GROUP BY 1", filtered(filter));
     let statement = bind_filter(sqlx::query(AssertSqlSafe(text)), filter)?;
     let mut counts = StatusCounts::default();
     let rows = store.read(statement, |row| Ok((status(at(row, 0)?)?, at::<i64>(row, 1)?))).await?;
@@ -94,7 +94,7 @@ pub(super) async fn attempts(store: &SqliteStore, id: &TaskId) -> Result<Vec<Att
     let text = "
 SELECT d.attempt, d.status, s.node, d.started_at, d.ended_at, d.result, d.error, d.inputs, d.receipt
   FROM tasks t CROSS JOIN done d ON d.n = t.n LEFT JOIN sessions s ON s.n = d.node
- WHERE t.id = ?1 ORDER BY d.attempt";
+ WHERE t.id = $1 ORDER BY d.attempt";
     store.read(sqlx::query(text).bind(id.as_str().to_owned()), attempt).await
 }
 
@@ -159,7 +159,7 @@ fn unmet(text: &str) -> Result<Vec<(TaskId, TaskStatus, bool)>> {
 pub(super) async fn tree_state(store: &SqliteStore, task: &TaskId) -> Result<Option<TreeState>> {
     let text = "
 SELECT x.n, x.id, r.id, x.status, x.execution, x.started_seq, x.started_at, x.ended_at
-  FROM tasks t CROSS JOIN trees x ON x.n = t.tree CROSS JOIN tasks r ON r.n = x.root WHERE t.id = ?1";
+  FROM tasks t CROSS JOIN trees x ON x.n = t.tree CROSS JOIN tasks r ON r.n = x.root WHERE t.id = $1";
     let state = |row: &SqliteRow| {
         Ok(TreeState {
             key: TreeKey(at(row, 0)?),

@@ -12,7 +12,7 @@ CREATE TEMP TABLE guard (session INTEGER NOT NULL, seq INTEGER NOT NULL);
 CREATE TEMP TABLE finished (
     pos INTEGER PRIMARY KEY, n INTEGER NOT NULL UNIQUE, tree INTEGER NOT NULL, kind INTEGER NOT NULL,
     open INTEGER NOT NULL, blocked INTEGER NOT NULL, attempt INTEGER NOT NULL, base INTEGER, token INTEGER NOT NULL,
-    priority INTEGER, due INTEGER, node INTEGER, started_at INTEGER, until INTEGER, data TEXT,
+    priority INTEGER, node INTEGER, started_at INTEGER, until INTEGER, data TEXT,
     result TEXT, error TEXT, inputs TEXT, receipt TEXT
 );
 
@@ -32,7 +32,7 @@ CREATE TEMP TABLE counted (
 -- Claimed tasks, in the order of the queue.
 CREATE TEMP TABLE claimed (
     pos INTEGER PRIMARY KEY, n INTEGER NOT NULL, tree INTEGER NOT NULL, attempt INTEGER NOT NULL,
-    base INTEGER NOT NULL, token INTEGER NOT NULL, priority INTEGER NOT NULL, due INTEGER NOT NULL
+    base INTEGER NOT NULL, token INTEGER NOT NULL, priority INTEGER NOT NULL
 );
 
 -- The keys of a tree that is being written.

@@ -1,5 +1,5 @@
 //! Sessions of nodes, whose lease is the lease of all their runs: open, renew, close, rescue. A run that is taken back
-//! stands in the queue where it stood; its token grows, so that whoever still works on it is refused, and its attempt
+//! stands in the queue where its execution put it; its token grows, so that whoever still works on it is refused, and its attempt
 //! does not count as a try.
 
 use std::sync::LazyLock;
@@ -26,10 +26,11 @@ static TAKE_BACK: LazyLock<String> = LazyLock::new(|| {
     format!(
         "
 INSERT INTO ready (n, tree, priority, due, attempt, base, token)
-SELECT n, tree, priority, due, attempt, base + 1, token + 1 FROM finished;
+SELECT f.n, f.tree, f.priority, x.started_at, f.attempt, f.base + 1, f.token + 1
+  FROM finished f CROSS JOIN trees x ON x.n = f.tree;
 DELETE FROM running WHERE n IN (SELECT n FROM finished);
 INSERT INTO events (tree, n, attempt, kind, at, started_at)
-SELECT tree, n, attempt, {TASK_RESCUED}, ?1, started_at FROM finished ORDER BY n;
+SELECT tree, n, attempt, {TASK_RESCUED}, $1, started_at FROM finished ORDER BY n;
 SELECT count(*) AS rescued FROM finished;
 DELETE FROM finished;
 COMMIT;
@@ -41,8 +42,8 @@ COMMIT;
 fn take(which: &str) -> String {
     format!(
         "
-INSERT INTO finished (n, tree, kind, open, blocked, attempt, base, token, priority, due, started_at)
-SELECT r.n, r.tree, 0, 1, 0, r.attempt, r.base, r.token, r.priority, r.due, r.started_at
+INSERT INTO finished (n, tree, kind, open, blocked, attempt, base, token, priority, started_at)
+SELECT r.n, r.tree, 0, 1, 0, r.attempt, r.base, r.token, r.priority, r.started_at
   FROM running r CROSS JOIN sessions s ON s.n = r.node WHERE {which};
 "
     )
@@ -58,10 +59,10 @@ pub(super) async fn open(
         format!(
             "
 BEGIN IMMEDIATE;
-INSERT INTO sessions (node, epoch, until, ended) VALUES (?2, 1, ?3, 0)
+INSERT INTO sessions (node, epoch, until, ended) VALUES ($2, 1, $3, 0)
     ON CONFLICT (node) DO UPDATE SET epoch = epoch + 1, until = excluded.until, ended = 0 RETURNING epoch;
 {}{}",
-            take("s.node = ?2"),
+            take("s.node = $2"),
             *TAKE_BACK
         )
     });
@@ -74,7 +75,7 @@ INSERT INTO sessions (node, epoch, until, ended) VALUES (?2, 1, ?3, 0)
 }
 
 pub(super) async fn renew(store: &SqliteStore, session: &Session, until: Timestamp) -> Result<()> {
-    let text = "UPDATE sessions SET until = ?3 WHERE node = ?1 AND epoch = ?2 AND ended = 0 RETURNING n";
+    let text = "UPDATE sessions SET until = $3 WHERE node = $1 AND epoch = $2 AND ended = 0 RETURNING n";
     let statement =
         sqlx::query(text).bind(session.node.as_str().to_owned()).bind(session.epoch).bind(until.as_micros());
     let mut renewed = false;
@@ -89,8 +90,8 @@ pub(super) async fn renew(store: &SqliteStore, session: &Session, until: Timesta
 /// Of a session that is over nothing is left to give back.
 pub(super) async fn close(store: &SqliteStore, session: &Session, now: Timestamp) -> Result<()> {
     static TEXT: LazyLock<String> = LazyLock::new(|| {
-        let which = "s.node = ?2 AND s.epoch = ?3 AND s.ended = 0";
-        let end = "UPDATE sessions SET ended = 2 WHERE node = ?2 AND epoch = ?3 AND ended = 0;";
+        let which = "s.node = $2 AND s.epoch = $3 AND s.ended = 0";
+        let end = "UPDATE sessions SET ended = 2 WHERE node = $2 AND epoch = $3 AND ended = 0;";
         format!("BEGIN IMMEDIATE; {}{end}{}", take(which), *TAKE_BACK)
     });
     let statement = sqlx::query(TEXT.as_str())
@@ -102,12 +103,12 @@ pub(super) async fn close(store: &SqliteStore, session: &Session, now: Timestamp
 
 pub(super) async fn rescue(store: &SqliteStore, now: Timestamp) -> Result<u32> {
     static TEXT: LazyLock<String> = LazyLock::new(|| {
-        let which = "s.ended = 0 AND s.until <= ?1";
-        let end = "UPDATE sessions SET ended = 1 WHERE ended = 0 AND until <= ?1;";
+        let which = "s.ended = 0 AND s.until <= $1";
+        let end = "UPDATE sessions SET ended = 1 WHERE ended = 0 AND until <= $1;";
         format!("BEGIN IMMEDIATE; {}{end}{}", take(which), *TAKE_BACK)
     });
     // Asked often and answered with nothing nearly always: then the writer is not disturbed.
-    let expired = sqlx::query("SELECT EXISTS (SELECT 1 FROM sessions WHERE ended = 0 AND until <= ?1)")
+    let expired = sqlx::query("SELECT EXISTS (SELECT 1 FROM sessions WHERE ended = 0 AND until <= $1)")
         .bind(now.as_micros());
     if store.read(expired, |row| at::<bool>(row, 0)).await? != [true] {
         return Ok(0);

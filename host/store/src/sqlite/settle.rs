@@ -1,6 +1,6 @@
 //! What follows when tasks come out of their queue for good, as SQL: whoever requires what failed is blocked, the others
 //! are released, the counts of the trees change, executions end. `turn` and `cancel` fill the scratch table `finished` and
-//! put these pieces into their text. Parameter `?1` is the time, here as everywhere.
+//! put these pieces into their text. Parameter `$1` is the time, here as everywhere.
 //!
 //! The pieces are set-based and linear in the tasks that finish and their edges. `CROSS JOIN` fixes the order: scratch
 //! table first, then lookups by key.
@@ -66,8 +66,12 @@ UPDATE blocked SET cause = way.cause FROM (
 
 UPDATE waiting SET blocked_by = b.cause FROM blocked AS b WHERE waiting.n = b.n;
 
+-- A task that ran in an earlier execution was pending while it waited, and stays so.
+INSERT OR REPLACE INTO reopened (n, attempt)
+SELECT d.n, max(d.attempt) FROM blocked b CROSS JOIN done d ON d.n = b.n GROUP BY d.n;
+
 INSERT INTO events (tree, n, attempt, kind, at, data)
-SELECT w.tree, w.n, w.attempt, {TASK_BLOCKED}, ?1, json_object('blocked_by', t.id)
+SELECT w.tree, w.n, w.attempt, {TASK_BLOCKED}, $1, json_object('blocked_by', t.id)
   FROM blocked b CROSS JOIN waiting w ON w.n = b.n CROSS JOIN tasks t ON t.n = b.cause
  ORDER BY b.n;
 "
@@ -122,13 +126,13 @@ UPDATE trees
                      WHEN trees.failed + c.failed > 0 THEN {FAILED}
                      WHEN trees.cancelled + c.cancelled > 0 THEN {CANCELLED}
                      ELSE {COMPLETED} END,
-       ended_at = CASE WHEN trees.open > c.open THEN trees.ended_at ELSE ?1 END
+       ended_at = CASE WHEN trees.open > c.open THEN trees.ended_at ELSE $1 END
   FROM counted AS c WHERE trees.n = c.n AND trees.open > 0;
 
 INSERT INTO events (tree, attempt, kind, at)
 SELECT t.n, t.execution,
        CASE t.status WHEN {COMPLETED} THEN {TREE_COMPLETED} WHEN {CANCELLED} THEN {TREE_CANCELLED} ELSE {TREE_FAILED} END,
-       ?1
+       $1
   FROM counted c CROSS JOIN trees t ON t.n = c.n
  WHERE c.open > 0 AND t.open = 0
  ORDER BY t.n;

@@ -12,12 +12,12 @@ use apflow_core::task::TreeStatus;
 use super::transaction::Writing;
 use crate::rows::{at, status, tree_status};
 
-/// The visible status of a task `t`: running is in progress, in another queue (blocked ones included) is pending, else
-/// what its newest attempt came to, unless it was reopened since.
+/// The visible status of a task `t`: running is in progress, waiting, ready or delayed is pending, else what its newest
+/// attempt came to, unless it was reopened since.
 pub(super) const STATUS: &str = "CASE
     WHEN EXISTS (SELECT 1 FROM running q WHERE q.n = t.n) THEN 1
-    WHEN EXISTS (SELECT 1 FROM ready q WHERE q.n = t.n) OR EXISTS (SELECT 1 FROM waiting q WHERE q.n = t.n)
-      OR EXISTS (SELECT 1 FROM delayed q WHERE q.n = t.n) THEN 0
+    WHEN EXISTS (SELECT 1 FROM ready q WHERE q.n = t.n) OR EXISTS (SELECT 1 FROM delayed q WHERE q.n = t.n)
+      OR EXISTS (SELECT 1 FROM waiting q WHERE q.n = t.n AND q.blocked_by IS NULL) THEN 0
     ELSE coalesce(
         (SELECT CASE WHEN o.n IS NULL THEN q.status ELSE 0 END
            FROM done q LEFT JOIN reopened o ON o.n = q.n AND o.attempt = q.attempt
@@ -55,7 +55,7 @@ impl Writing<'_> {
         let text = "
 SELECT t.n, x.n, x.id, r.id, x.status, x.execution, x.root, x.last
   FROM tasks t CROSS JOIN trees x ON x.n = t.tree CROSS JOIN tasks r ON r.n = x.root
- WHERE t.id = ?1";
+ WHERE t.id = $1";
         let statement = sqlx::query(text).bind(task.as_str().to_owned());
         let found = self.rows(statement, |row| {
             let tree = TreeRow {
@@ -74,7 +74,7 @@ SELECT t.n, x.n, x.id, r.id, x.status, x.execution, x.root, x.last
     /// All tasks of the tree with these first and last keys, in pre-order.
     pub(super) async fn skeleton(&mut self, keys: (i64, i64)) -> Result<Vec<Node>> {
         static TASKS: LazyLock<String> = LazyLock::new(|| {
-            format!("SELECT t.n, t.parent, {STATUS} FROM tasks t WHERE t.n BETWEEN ?1 AND ?2 ORDER BY t.n")
+            format!("SELECT t.n, t.parent, {STATUS} FROM tasks t WHERE t.n BETWEEN $1 AND $2 ORDER BY t.n")
         });
         let statement = sqlx::query(TASKS.as_str()).bind(keys.0).bind(keys.1);
         let read = |row: &sqlx::sqlite::SqliteRow| {
@@ -97,7 +97,7 @@ SELECT t.n, x.n, x.id, r.id, x.status, x.execution, x.root, x.last
     }
 
     async fn edges(&mut self, keys: (i64, i64)) -> Result<Vec<(TaskKey, TaskKey, bool)>> {
-        let text = "SELECT task, dep, required FROM edges WHERE task BETWEEN ?1 AND ?2 ORDER BY task, pos";
+        let text = "SELECT task, dep, required FROM edges WHERE task BETWEEN $1 AND $2 ORDER BY task, pos";
         let statement = sqlx::query(text).bind(keys.0).bind(keys.1);
         self.rows(statement, |row| Ok((TaskKey(at(row, 0)?), TaskKey(at(row, 1)?), at(row, 2)?))).await
     }

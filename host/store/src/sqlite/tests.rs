@@ -1,8 +1,280 @@
 //! What is SQLite's own: files, settings, locks, rollbacks. The meaning of the verbs is tested by the shared suite.
 
+use std::path::Path;
+use std::time::Duration;
+
+use apflow_core::draft::{TreeLimits, read_all};
+use apflow_core::error::ErrorCode;
+use apflow_core::json::Json;
+use apflow_core::store::{FinishedRun, RunOutcome};
+use apflow_core::task::TaskStatus;
+use apflow_core::tree::assemble;
+use serde_json::json;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Executor, SqliteConnection};
+
 use super::*;
+use crate::{Durability, StoreOptions, latest_schema, open, schema_version};
+
+const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 
 /// A store in memory.
 pub(crate) async fn store() -> SqliteStore {
     SqliteStore::open(MEMORY, StoreOptions::default()).await.unwrap()
+}
+
+async fn store_at(path: &Path, options: StoreOptions) -> Result<SqliteStore> {
+    SqliteStore::open(path.to_str().unwrap(), options).await
+}
+
+fn url(path: &Path) -> String {
+    format!("sqlite:{}", path.display())
+}
+
+/// A connection of somebody else to the same file.
+async fn stranger(path: &Path) -> SqliteConnection {
+    SqliteConnectOptions::new().filename(path).create_if_missing(true).connect().await.unwrap()
+}
+
+async fn pragma(connection: &mut SqliteConnection, name: &'static str) -> i64 {
+    sqlx::query_scalar(name).fetch_one(connection).await.unwrap()
+}
+
+/// The root `r` behind `a` and `b`.
+fn tree() -> NewTree {
+    let tasks = json!([
+        {"id": "r", "name": "r", "dependencies": ["a", "b"]},
+        {"id": "a", "name": "a", "parent_id": "r"},
+        {"id": "b", "name": "b", "parent_id": "r"},
+    ]);
+    assemble(read_all(tasks, TreeLimits::default()).unwrap(), NOW).unwrap()
+}
+
+async fn session(store: &SqliteStore) -> Session {
+    let until = NOW.plus(Duration::from_secs(60));
+    store.open_session(&NodeId::from("node-1"), until, NOW).await.unwrap().session
+}
+
+fn turn_of(session: &Session, finished: Vec<FinishedRun>, claim: u32) -> Turn {
+    Turn { session: session.clone(), now: NOW, finished, progress: Vec::new(), claim }
+}
+
+fn completed(outcome: &TurnOutcome) -> Vec<FinishedRun> {
+    let run = |run: &apflow_core::store::ClaimedRun| FinishedRun {
+        key: run.key,
+        token: run.token,
+        outcome: RunOutcome::Completed { result: Json::null() },
+        inputs: None,
+        receipt: None,
+    };
+    outcome.claimed.iter().map(run).collect()
+}
+
+#[tokio::test]
+async fn a_file_is_made_with_its_folders_and_reopened_with_its_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deep/er/apflow.db");
+    assert_eq!(schema_version(&url(&path)).await, Ok(0));
+    let first = store_at(&path, StoreOptions::default()).await.unwrap();
+    assert_eq!(schema_version(&url(&path)).await, Ok(latest_schema()));
+    first.insert_tree(&tree(), true, NOW).await.unwrap();
+    let old = session(&first).await;
+    let claimed = first.turn(turn_of(&old, Vec::new(), 1)).await.unwrap();
+    let seq = first.last_seq().await.unwrap();
+    drop(first);
+
+    let second = store_at(&path, StoreOptions::default()).await.unwrap();
+    assert_eq!(second.last_seq().await, Ok(seq));
+    let opened =
+        second.open_session(&NodeId::from("node-1"), NOW.plus(Duration::from_secs(60)), NOW).await.unwrap();
+    assert_eq!((opened.session.epoch, opened.rescued), (old.epoch + 1, 1));
+    let lost = second.turn(turn_of(&opened.session, completed(&claimed), 5)).await.unwrap();
+    assert_eq!(lost.lost, [(claimed.claimed[0].key, claimed.claimed[0].token)]);
+    assert_eq!(lost.claimed.len(), 2);
+}
+
+#[tokio::test]
+async fn settings_are_as_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    for (durability, synchronous) in [(Durability::Full, 2), (Durability::Normal, 1)] {
+        let path = folder.path().join(format!("{synchronous}.db"));
+        let store = store_at(&path, StoreOptions { durability, ..StoreOptions::default() }).await.unwrap();
+        let mut writer = store.writer.lock().await;
+        let connection = writer.connection();
+        assert_eq!(pragma(connection, "PRAGMA synchronous").await, synchronous);
+        assert_eq!(pragma(connection, "PRAGMA wal_autocheckpoint").await, 4000);
+        assert_eq!(pragma(connection, "PRAGMA foreign_keys").await, 0);
+        assert_eq!(pragma(connection, "PRAGMA busy_timeout").await, 5000);
+        let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(connection).await.unwrap();
+        assert_eq!(mode, "wal");
+        drop(writer);
+        let mut reader = store.readers.as_ref().unwrap().acquire().await.unwrap();
+        assert!(reader.execute("DELETE FROM events").await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_version_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("apflow.db");
+    drop(store_at(&path, StoreOptions::default()).await.unwrap());
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                 VALUES (9999, 'later', true, x'00', 0)";
+    stranger(&path).await.execute(newer).await.unwrap();
+    let error = store_at(&path, StoreOptions::default()).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::StoreCorrupt);
+    assert_eq!(
+        (&error.data["schema_version"], &error.data["latest"]),
+        (&json!(9999), &json!(latest_schema()))
+    );
+    assert!(error.message.contains("newer"), "{error}");
+}
+
+#[tokio::test]
+async fn other_files_are_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("notes.txt");
+    std::fs::write(&text, "this is not a database, it is only a text that is long enough").unwrap();
+    let error = store_at(&text, StoreOptions::default()).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::StoreCorrupt);
+    assert!(error.message.contains("notes.txt"), "{error}");
+
+    let other = folder.path().join("other.db");
+    stranger(&other).await.execute("CREATE TABLE songs (title TEXT)").await.unwrap();
+    let error = store_at(&other, StoreOptions::default()).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::StoreCorrupt);
+    assert!(error.message.contains("another program"), "{error}");
+    let tables = "SELECT count(*) FROM sqlite_schema";
+    assert_eq!(pragma(&mut stranger(&other).await, tables).await, 1);
+    assert_eq!(schema_version(&url(&other)).await.unwrap_err().code, ErrorCode::StoreCorrupt);
+}
+
+#[tokio::test]
+async fn a_place_that_cannot_be_written_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let error = store_at(&file.join("apflow.db"), StoreOptions::default()).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::StoreUnavailable);
+    let error = store_at(folder.path(), StoreOptions::default()).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::StoreUnavailable);
+    assert_eq!(error.data["database"], json!(folder.path().to_str().unwrap()));
+    assert_eq!(
+        open("postgres://h/d", StoreOptions::default()).await.unwrap_err().code,
+        ErrorCode::InvalidParams
+    );
+}
+
+#[tokio::test]
+async fn a_locked_database_is_unavailable_for_now() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("apflow.db");
+    let options = StoreOptions { busy_timeout: Duration::from_millis(20), ..StoreOptions::default() };
+    let store = store_at(&path, options).await.unwrap();
+    let mut other = stranger(&path).await;
+    other.execute("BEGIN IMMEDIATE").await.unwrap();
+    let error = store.insert_tree(&tree(), true, NOW).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::StoreUnavailable);
+    assert!(error.message.contains("locked"), "{error}");
+    other.execute("ROLLBACK").await.unwrap();
+    store.insert_tree(&tree(), true, NOW).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_turn_that_fails_in_the_middle_leaves_nothing() {
+    let store = store().await;
+    store.insert_tree(&tree(), true, NOW).await.unwrap();
+    let session = session(&store).await;
+    let first = store.turn(turn_of(&session, Vec::new(), 10)).await.unwrap();
+    let seq = store.last_seq().await.unwrap();
+    let fault = "CREATE TEMP TRIGGER fault BEFORE INSERT ON running BEGIN SELECT RAISE(ABORT, 'fault'); END";
+    store.writer.lock().await.connection().execute(fault).await.unwrap();
+    let error = store.turn(turn_of(&session, completed(&first), 10)).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Internal);
+    assert_eq!(store.last_seq().await, Ok(seq));
+    let running = store.count(TaskFilter::default()).await.unwrap();
+    assert_eq!((running.pending, running.in_progress), (1, 2));
+
+    store.writer.lock().await.connection().execute("DROP TRIGGER fault").await.unwrap();
+    let second = store.turn(turn_of(&session, completed(&first), 10)).await.unwrap();
+    assert_eq!(second.claimed.iter().map(|run| run.id.as_str()).collect::<Vec<_>>(), ["r"]);
+    assert!(second.lost.is_empty());
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_leaves_no_transaction_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("apflow.db");
+    let store = store_at(&path, StoreOptions::default()).await.unwrap();
+    let mut writing = store.write().await;
+    writing.begin().await.unwrap();
+    drop(writing);
+    // Whoever else writes would be refused at once if it still held the lock.
+    let mut other = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+    other.execute("BEGIN IMMEDIATE").await.unwrap();
+    other.execute("ROLLBACK").await.unwrap();
+    store.insert_tree(&tree(), false, NOW).await.unwrap();
+}
+
+/// A verb may be abandoned at any of its waits; the next one finds the store as it was, or as the whole verb left it.
+#[tokio::test]
+async fn abandoned_verbs_are_whole_or_nothing() {
+    let store = store().await;
+    let session = session(&store).await;
+    store.insert_tree(&tree(), true, NOW).await.unwrap();
+    for polls in 0..40 {
+        let request = CancelRequest { tasks: vec!["a".into()], cascade: true, message: "m".into(), now: NOW };
+        let mut cancel = std::pin::pin!(store.cancel(request));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        for _ in 0..polls {
+            if cancel.as_mut().poll(&mut context).is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    let statuses = store.get(&["a".into(), "r".into()]).await.unwrap();
+    let statuses: Vec<TaskStatus> = statuses.into_iter().flatten().map(|task| task.status).collect();
+    assert!(statuses == [TaskStatus::Cancelled; 2] || statuses == [TaskStatus::Pending; 2], "{statuses:?}");
+    let left = store.turn(turn_of(&session, Vec::new(), 10)).await.unwrap();
+    assert!(left.claimed.iter().any(|run| run.id.as_str() == "b"));
+}
+
+#[tokio::test]
+async fn keys_and_names_of_deleted_trees_stay_theirs() {
+    let store = store().await;
+    store.insert_tree(&tree(), false, NOW).await.unwrap();
+    let tasks = json!([{"id": "s", "name": "s"}]);
+    let other = assemble(read_all(tasks, TreeLimits::default()).unwrap(), NOW).unwrap();
+    let second = store.insert_tree(&other, false, NOW).await.unwrap();
+    store.delete(&"s".into(), NOW).await.unwrap();
+    store.delete(&"r".into(), NOW).await.unwrap();
+    let third = store.insert_tree(&tree(), false, NOW).await.unwrap();
+    assert!(third.tree > second.tree);
+    let of = |tree: &str| EventQuery { tree: Some(tree.into()), limit: 100, ..EventQuery::default() };
+    let kinds = |events: Vec<Event>| events.iter().map(|event| event.kind.as_str()).collect::<Vec<_>>();
+    assert_eq!(kinds(store.events(of("s")).await.unwrap()), ["tree.created", "tree.deleted"]);
+    assert_eq!(kinds(store.events(of("r")).await.unwrap()), ["tree.created", "tree.deleted", "tree.created"]);
+}
+
+#[tokio::test]
+async fn zz_plans() {
+    let store = store().await;
+    let mut writer = store.writer.lock().await;
+    for text in turn::all_texts() {
+        for statement in text.split(';').map(str::trim).filter(|one| !one.is_empty()) {
+            if ["BEGIN", "COMMIT"].iter().any(|word| statement.starts_with(word)) {
+                continue;
+            }
+            let steps: Vec<(i64, i64, i64, String)> =
+                sqlx::query_as(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")))
+                    .fetch_all(writer.connection())
+                    .await
+                    .unwrap_or_else(|error| panic!("{error}: {statement}"));
+            println!("-----\n{statement}");
+            for (_, _, _, step) in steps {
+                println!("   ==> {step}");
+            }
+        }
+    }
 }

@@ -15,7 +15,9 @@ use tokio::sync::MutexGuard;
 use super::SqliteStore;
 use crate::error::store;
 
-/// A text with its parameters. Parameters are numbered (`?1`), and all statements of the text share them.
+/// A text with its parameters, which all its statements share. They are written `$1`, never `?1`: a statement that leaves
+/// out a number below its highest one has a nameless parameter there in the second form, and the driver counts those
+/// on from statement to statement until it takes the list for exhausted and binds nulls.
 pub(super) type Statement = Query<'static, Sqlite, SqliteArguments>;
 
 /// The connection that writes.

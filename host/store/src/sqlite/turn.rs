@@ -2,7 +2,7 @@
 //! progress, nothing finished, nothing failed, nothing to claim) costs nothing; each of the few combinations is a
 //! statement that the connection prepares once.
 //!
-//! Parameters: `?1` time, `?2` node, `?3` epoch, `?4` finished runs, `?5` progress, `?6` claim at most, `?7` number of
+//! Parameters: `$1` time, `$2` node, `$3` epoch, `$4` finished runs, `$5` progress, `$6` claim at most, `$7` number of
 //! finished runs. Rows that come back are told apart by the name of their first column.
 
 use std::collections::HashMap;
@@ -118,15 +118,15 @@ fn pack(run: &FinishedRun) -> Result<Finished<'_>> {
     Ok((run.key, run.token, kind, until, data, result.map(Json::as_str), error, inputs, receipt))
 }
 
-/// A report: task, token, fraction, data, whether it is the last one for its task.
+/// A report: task, token, fraction, data, whether it is the last one of its run.
 type Report<'t> = (TaskKey, Token, f64, &'t str, bool);
 
 fn reports(progress: &[ProgressReport]) -> Vec<Report<'_>> {
-    let last: HashMap<TaskKey, usize> =
-        progress.iter().enumerate().map(|(i, report)| (report.key, i)).collect();
+    let run = |report: &ProgressReport| (report.key, report.token);
+    let last: HashMap<_, usize> = progress.iter().enumerate().map(|(i, report)| (run(report), i)).collect();
     let mut packed = Vec::with_capacity(progress.len());
     for (i, report) in progress.iter().enumerate() {
-        let is_last = last.get(&report.key) == Some(&i);
+        let is_last = last.get(&run(report)) == Some(&i);
         packed.push((report.key, report.token, report.fraction, report.data.as_str(), is_last));
     }
     packed
@@ -175,22 +175,27 @@ impl Parts {
     }
 }
 
+#[cfg(test)]
+pub(super) fn all_texts() -> Vec<&'static str> {
+    vec![Parts { progress: true, finished: true, failed: true, claim: true }.text()]
+}
+
 const BEGIN: &str = "
 BEGIN IMMEDIATE;
 -- Fails if the session is over, and with it the turn.
 INSERT INTO guard (session, seq)
-SELECT (SELECT n FROM sessions WHERE node = ?2 AND epoch = ?3 AND ended = 0), coalesce((SELECT max(seq) FROM events), 0);
+SELECT (SELECT n FROM sessions WHERE node = $2 AND epoch = $3 AND ended = 0), coalesce((SELECT max(seq) FROM events), 0);
 ";
 
 static PROGRESS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "
 UPDATE running SET progress = p.fraction
-  FROM (SELECT value->>0 AS n, value->>1 AS token, value->>2 AS fraction FROM json_each(?5) WHERE value->>4) AS p
+  FROM (SELECT value->>0 AS n, value->>1 AS token, value->>2 AS fraction FROM json_each($5) WHERE value->>4) AS p
  WHERE running.n = p.n AND running.token = p.token;
 INSERT INTO events (tree, n, attempt, kind, at, started_at, data)
-SELECT r.tree, r.n, r.attempt, {TASK_PROGRESS}, ?1, r.started_at, j.value->>3
-  FROM json_each(?5) AS j CROSS JOIN running r ON r.n = j.value->>0 AND r.token = j.value->>1;
+SELECT r.tree, r.n, r.attempt, {TASK_PROGRESS}, $1, r.started_at, j.value->>3
+  FROM json_each($5) AS j CROSS JOIN running r ON r.n = j.value->>0 AND r.token = j.value->>1;
 "
     )
 });
@@ -199,14 +204,14 @@ SELECT r.tree, r.n, r.attempt, {TASK_PROGRESS}, ?1, r.started_at, j.value->>3
 static RECORD: LazyLock<String> = LazyLock::new(|| {
     format!(
         "
-INSERT OR IGNORE INTO finished (n, tree, kind, open, blocked, attempt, base, token, priority, due, node, started_at, until,
+INSERT OR IGNORE INTO finished (pos, n, tree, kind, open, blocked, attempt, base, token, priority, node, started_at, until,
                                 data, result, error, inputs, receipt)
-SELECT r.n, r.tree, j.value->>2, 1, 0, r.attempt, r.base, r.token, r.priority, r.due, r.node, r.started_at, j.value->>3,
+SELECT j.key, r.n, r.tree, j.value->>2, 1, 0, r.attempt, r.base, r.token, r.priority, r.node, r.started_at, j.value->>3,
        j.value->>4, j.value->>5, j.value->>6, j.value->>7, j.value->>8
-  FROM json_each(?4) AS j CROSS JOIN running r ON r.n = j.value->>0 AND r.token = j.value->>1;
+  FROM json_each($4) AS j CROSS JOIN running r ON r.n = j.value->>0 AND r.token = j.value->>1;
 
 INSERT INTO done (n, attempt, status, node, started_at, ended_at, token, result, error, inputs, receipt)
-SELECT n, attempt, CASE kind WHEN {RETRY} THEN {FAILED} ELSE kind END, node, started_at, ?1, token, result, error, inputs,
+SELECT n, attempt, CASE kind WHEN {RETRY} THEN {FAILED} ELSE kind END, node, started_at, $1, token, result, error, inputs,
        receipt
   FROM finished WHERE kind <> {DELAY};
 
@@ -220,7 +225,7 @@ INSERT INTO events (tree, n, attempt, kind, at, started_at, data)
 SELECT tree, n, attempt,
        CASE kind WHEN {COMPLETED} THEN {TASK_COMPLETED} WHEN {FAILED} THEN {TASK_FAILED}
                  WHEN {RETRY} THEN {TASK_RETRYING} ELSE {TASK_DELAYED} END,
-       ?1, started_at, data
+       $1, started_at, data
   FROM finished ORDER BY pos;
 "
     )
@@ -228,20 +233,20 @@ SELECT tree, n, attempt,
 
 const WAKE: &str = "
 INSERT INTO ready (n, tree, priority, due, attempt, base, token)
-SELECT n, tree, priority, due, attempt, base, token FROM delayed WHERE due <= ?1;
-DELETE FROM delayed WHERE due <= ?1;
+SELECT n, tree, priority, due, attempt, base, token FROM delayed WHERE due <= $1;
+DELETE FROM delayed WHERE due <= $1;
 ";
 
 static CLAIM: LazyLock<String> = LazyLock::new(|| {
     format!(
         "
-INSERT INTO claimed (n, tree, attempt, base, token, priority, due)
-SELECT n, tree, attempt + 1, base, token + 1, priority, due FROM ready ORDER BY priority, due, n LIMIT ?6;
+INSERT INTO claimed (n, tree, attempt, base, token, priority)
+SELECT n, tree, attempt + 1, base, token + 1, priority FROM ready ORDER BY priority, due, n LIMIT $6;
 DELETE FROM ready WHERE n IN (SELECT n FROM claimed);
-INSERT INTO running (n, tree, attempt, base, token, priority, due, node, started_at)
-SELECT n, tree, attempt, base, token, priority, due, (SELECT session FROM guard), ?1 FROM claimed;
+INSERT INTO running (n, tree, attempt, base, token, priority, node, started_at)
+SELECT n, tree, attempt, base, token, priority, (SELECT session FROM guard), $1 FROM claimed;
 INSERT INTO events (tree, n, attempt, kind, at)
-SELECT tree, n, attempt, {TASK_STARTED}, ?1 FROM claimed ORDER BY pos;
+SELECT tree, n, attempt, {TASK_STARTED}, $1 FROM claimed ORDER BY pos;
 "
     )
 });
@@ -258,12 +263,11 @@ SELECT c.n AS claimed, c.tree, c.attempt, c.attempt - c.base, c.token, c.priorit
        t.id, t.name, t.executor, t.inputs, t.params, t.more
   FROM claimed c CROSS JOIN tasks t ON t.n = c.n
  ORDER BY c.pos;
--- A dependency of a claimed task is in no queue, unless it stands blocked.
+-- A dependency of a claimed task is in no queue, so its status is what its newest attempt came to.
 SELECT c.n AS dependent, t.id, t.name, e.kind, t.executor, t.more,
-       CASE WHEN d.n IS NULL OR w.n IS NOT NULL OR o.n IS NOT NULL THEN 0 ELSE d.status END, d.result
+       CASE WHEN d.n IS NULL OR o.n IS NOT NULL THEN 0 ELSE d.status END, d.result
   FROM claimed c CROSS JOIN edges e ON e.task = c.n CROSS JOIN tasks t ON t.n = e.dep
   LEFT JOIN done d ON d.n = e.dep AND d.attempt = (SELECT max(attempt) FROM done WHERE n = e.dep)
-  LEFT JOIN waiting w ON w.n = e.dep
   LEFT JOIN reopened o ON o.n = e.dep AND o.attempt = d.attempt
  ORDER BY c.pos, e.pos;
 ";
@@ -271,8 +275,8 @@ SELECT c.n AS dependent, t.id, t.name, e.kind, t.executor, t.more,
 /// Looks at the list again only if some run of it found no row.
 const LOST: &str = "
 SELECT j.value->>0 AS lost, j.value->>1
-  FROM (SELECT 1 WHERE (SELECT count(*) FROM finished) < ?7) CROSS JOIN json_each(?4) AS j
- WHERE NOT EXISTS (SELECT 1 FROM finished f WHERE f.n = j.value->>0 AND f.token = j.value->>1)
+  FROM (SELECT 1 WHERE (SELECT count(*) FROM finished) < $7) CROSS JOIN json_each($4) AS j
+ WHERE NOT EXISTS (SELECT 1 FROM finished f WHERE f.pos = j.key)
  ORDER BY j.key;
 ";
 

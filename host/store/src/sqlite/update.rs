@@ -59,14 +59,14 @@ async fn apply(writing: &mut Writing<'_>, id: &TaskId, patch: TaskPatch, now: Ti
 /// The newest attempt no longer says what the task's status is.
 const REOPEN: &str = "
 INSERT OR REPLACE INTO reopened (n, attempt)
-SELECT n, max(attempt) FROM done WHERE n = ?1 GROUP BY n";
+SELECT n, max(attempt) FROM done WHERE n = $1 GROUP BY n";
 
 /// Puts a task at another place in its queue.
 const MOVE: &str = "
-UPDATE ready SET priority = ?2 WHERE n = ?1;
-UPDATE waiting SET priority = ?2 WHERE n = ?1;
-UPDATE delayed SET priority = ?2 WHERE n = ?1;
-UPDATE running SET priority = ?2 WHERE n = ?1;";
+UPDATE ready SET priority = $2 WHERE n = $1;
+UPDATE waiting SET priority = $2 WHERE n = $1;
+UPDATE delayed SET priority = $2 WHERE n = $1;
+UPDATE running SET priority = $2 WHERE n = $1;";
 
 /// A definition as it is stored, and where the task stands.
 struct Row {
@@ -91,7 +91,7 @@ impl Row {
             format!(
                 "SELECT t.n, t.tree, x.root, x.last, {STATUS}, {ARMED}, t.name, t.priority, t.executor, t.inputs, t.params,
                         t.more
-                   FROM tasks t CROSS JOIN trees x ON x.n = t.tree WHERE t.id = ?1"
+                   FROM tasks t CROSS JOIN trees x ON x.n = t.tree WHERE t.id = $1"
             )
         });
         let statement = sqlx::query(TEXT.as_str()).bind(id.as_str().to_owned());
@@ -170,7 +170,7 @@ impl Row {
         wanted: &[(TaskId, bool, DependencyKind)],
     ) -> Result<Vec<Option<TaskKey>>> {
         let ids: Vec<&TaskId> = wanted.iter().map(|(id, _, _)| id).collect();
-        let text = "SELECT t.n FROM json_each(?1) AS j LEFT JOIN tasks t ON t.id = j.value AND t.tree = ?2 ORDER BY j.key";
+        let text = "SELECT t.n FROM json_each($1) AS j LEFT JOIN tasks t ON t.id = j.value AND t.tree = $2 ORDER BY j.key";
         let statement = sqlx::query(text).bind(to_json("list of ids", &ids)?).bind(self.tree.0);
         writing.rows(statement, |row| Ok(at::<Option<i64>>(row, 0)?.map(TaskKey))).await
     }
@@ -185,7 +185,7 @@ impl Row {
             graph.push((node.key, targets));
         }
         let Some(at_key) = circle(&graph) else { return Ok(()) };
-        let statement = sqlx::query("SELECT id, name FROM tasks WHERE n = ?1").bind(at_key.0);
+        let statement = sqlx::query("SELECT id, name FROM tasks WHERE n = $1").bind(at_key.0);
         let names = writing.rows(statement, |row| Ok((at::<String>(row, 0)?, at::<String>(row, 1)?))).await?;
         let (id, name) = names.into_iter().next().unwrap_or_default();
         Err(Error::new(
@@ -202,10 +202,10 @@ impl Row {
     async fn write(mut self, writing: &mut Writing<'_>, patch: TaskPatch, now: Timestamp) -> Result<()> {
         static TEXT: LazyLock<String> = LazyLock::new(|| {
             format!(
-                "UPDATE tasks SET name = ?3, priority = ?4, executor = ?5, inputs = ?6, params = ?7, more = ?8, updated_at = ?1
-                  WHERE n = ?2;
+                "UPDATE tasks SET name = $3, priority = $4, executor = $5, inputs = $6, params = $7, more = $8, updated_at = $1
+                  WHERE n = $2;
                  INSERT INTO events (tree, n, attempt, kind, at)
-                 SELECT t.tree, t.n, {NEWEST}, {TASK_UPDATED}, ?1 FROM tasks t WHERE t.n = ?2;"
+                 SELECT t.tree, t.n, {NEWEST}, {TASK_UPDATED}, $1 FROM tasks t WHERE t.n = $2;"
             )
         });
         let text = |json: apflow_core::json::Json| json.as_str().to_owned();
@@ -232,15 +232,13 @@ impl Row {
     }
 }
 
-/// Gives a task other dependencies. If it stood blocked, that is behind it: it is pending and in no queue.
+/// Gives a task other dependencies. If it stood blocked, that is behind it.
 async fn rewire(writing: &mut Writing<'_>, row: &Row, edges: &Edges) -> Result<()> {
     let text = "
-INSERT OR REPLACE INTO reopened (n, attempt)
-SELECT w.n, max(d.attempt) FROM waiting w CROSS JOIN done d ON d.n = w.n WHERE w.n = ?1 GROUP BY w.n;
-DELETE FROM waiting WHERE n = ?1;
-DELETE FROM edges WHERE task = ?1;
+DELETE FROM waiting WHERE n = $1;
+DELETE FROM edges WHERE task = $1;
 INSERT INTO edges (task, pos, dep, required, kind)
-SELECT ?1, key, value->>0, value->>1, value->>2 FROM json_each(?2);";
+SELECT $1, key, value->>0, value->>1, value->>2 FROM json_each($2);";
     let edges: Vec<_> =
         edges.iter().map(|(key, required, kind)| (key, u8::from(*required), kind_number(*kind))).collect();
     let statement = sqlx::query(text).bind(row.key.0).bind(to_json("list of dependencies", &edges)?);

@@ -1,0 +1,29 @@
+//! The shared suite of the store's contract, on a database file and on one in memory.
+
+use std::sync::Arc;
+
+use apflow_core::store::Store;
+use apflow_store::{Durability, StoreOptions};
+use tempfile::TempDir;
+
+async fn in_file() -> (Arc<dyn Store>, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("apflow.db").display());
+    // What a commit survives has a test of its own; here it would only wait for the disk.
+    let options = StoreOptions { durability: Durability::Normal, ..StoreOptions::default() };
+    (apflow_store::open(&url, options).await.unwrap(), folder)
+}
+
+async fn in_memory() -> Arc<dyn Store> {
+    apflow_store::open("sqlite::memory:", StoreOptions::default()).await.unwrap()
+}
+
+mod file {
+    use super::*;
+    apflow_testkit::store_suite!(in_file);
+}
+
+mod memory {
+    use super::*;
+    apflow_testkit::store_suite!(in_memory);
+}
