@@ -77,14 +77,12 @@ impl Grants {
             return Ok(());
         };
         let origin = url.origin().ascii_serialization();
-        let any_method = |side: &Capabilities| {
-            side.http.iter().any(|rule| HttpRule { methods: None, ..rule.clone() }.matches(method, url))
-        };
-        let only_method = any_method(&self.requested) || any_method(&self.allowed);
-        let methods = only_method.then(|| vec![method.clone()]);
-        let rule = origin.parse::<HttpRule>().map(|rule| HttpRule { methods, ..rule });
+        let rule = origin.parse::<HttpRule>();
         Err(self.denied(Capability::Http, format!("send {method} {origin}"), missing, |side| {
-            side.http.extend(rule.clone());
+            // Where only the method is in the way, no more than the method is added.
+            let reached = side.http.iter().any(|rule| rule.reaches(url));
+            let methods = reached.then(|| vec![method.clone()]);
+            side.http.extend(rule.clone().map(|rule| HttpRule { methods, ..rule }));
         }))
     }
 
@@ -142,7 +140,7 @@ impl Grants {
     pub fn system(&self) -> Result<(), Denied> {
         let Some(missing) = Missing::of(self.requested.system, self.allowed.system) else { return Ok(()) };
         Err(self.denied(Capability::System, "read the machine's figures".into(), missing, |side| {
-            side.system = true
+            side.system = true;
         }))
     }
 

@@ -45,12 +45,16 @@ pub struct HttpRule {
 impl HttpRule {
     /// Whether a request for `url` with `method` is covered. Path and query do not matter.
     pub fn matches(&self, method: &Method, url: &Url) -> bool {
+        self.reaches(url) && self.methods.as_ref().is_none_or(|methods| methods.contains(method))
+    }
+
+    /// The same for at least one method.
+    pub(super) fn reaches(&self, url: &Url) -> bool {
         let Some(host) = url.host() else { return false };
         matches!(url.scheme(), "http" | "https")
             && self.scheme.is_none_or(|scheme| scheme.as_str() == url.scheme())
             && self.host.matches(&host.to_owned())
             && self.port.is_none_or(|port| url.port_or_known_default() == Some(port))
-            && self.methods.as_ref().is_none_or(|methods| methods.contains(method))
     }
 
     pub(super) fn covers(&self, other: &Self) -> bool {

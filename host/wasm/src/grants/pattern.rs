@@ -54,18 +54,18 @@ impl FromStr for HostPattern {
         if text == "*" {
             return Ok(Self::Any);
         }
-        if let Some(suffix) = text.strip_prefix("*.") {
-            return match parse_host(suffix)? {
-                Host::Domain(name) => Ok(Self::Below(name)),
-                Host::Ipv4(_) | Host::Ipv6(_) => Err(format!(
-                    "`{text}`: an address has no names below it; write an address range in `private_network`"
-                )),
-            };
-        }
-        if text.contains('*') {
+        let below = text.strip_prefix("*.");
+        let rest = below.unwrap_or(text);
+        if rest.contains('*') {
             return Err(format!("`{text}`: `*` may stand alone or as `*.` in front of a name, nowhere else"));
         }
-        parse_host(text).map(Self::Exact)
+        match parse_host(rest)? {
+            host if below.is_none() => Ok(Self::Exact(host)),
+            Host::Domain(name) => Ok(Self::Below(name)),
+            Host::Ipv4(_) | Host::Ipv6(_) => Err(format!(
+                "`{text}`: an address has no names below it; a range is written in `private_network`"
+            )),
+        }
     }
 }
 
@@ -150,7 +150,7 @@ mod tests {
     fn malformed_patterns_are_refused_with_the_reason() {
         for (pattern, part) in [
             ("a*.example.com", "nowhere else"),
-            ("*.*.com", "not a host"),
+            ("*.*.com", "nowhere else"),
             ("*.127.0.0.1", "no names below"),
             ("", "not a host"),
             ("a b", "not a host"),

@@ -1,0 +1,396 @@
+//! The client: checks, pools, time limits and redirects around hyper's client. Requests that are whole may follow
+//! redirects, streamed ones are sent once; each hop passes through the one function `exchange`.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
+use hyper_util::client::legacy::connect::capture_connection;
+use hyper_util::client::legacy::{Client, Error as ClientError};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::time::{timeout, timeout_at};
+use url::Url;
+
+use super::body::{OutgoingBody, RequestBody, ResponseBody};
+use super::budget::{Budget, Deadline};
+use super::connector::{ConnectFailure, Connector};
+use super::error::{HttpError, Phase, root_cause, sources};
+use super::headers::{check_streamed, check_whole, parse_headers};
+use super::redirect::Hop;
+use super::resolver::{Resolver, SystemResolver};
+use super::target::Target;
+use crate::grants::{Grants, NetworkPolicy};
+
+/// Policies that are in use at the same time; with more the pools are begun anew.
+const MAX_POOLS: usize = 64;
+
+/// What of a redirect's body is read to keep its connection, in bytes and for how long.
+const REDIRECT_BODY: usize = 64 * 1024;
+const REDIRECT_TIME: Duration = Duration::from_secs(1);
+
+/// How a client connects.
+#[derive(Debug, Clone)]
+pub struct HttpClientOptions {
+    /// The longest that resolution, connection and TLS may take together.
+    pub connect_timeout: Duration,
+    /// How long an unused connection is kept.
+    pub idle_timeout: Duration,
+    /// Unused connections kept for one server.
+    pub max_idle_per_host: usize,
+    /// Sent where a plugin sets no `user-agent`.
+    pub user_agent: String,
+    /// Where addresses come from.
+    pub resolver: Arc<dyn Resolver>,
+    /// Certificate authorities trusted besides the public ones.
+    pub extra_roots: Vec<CertificateDer<'static>>,
+}
+
+impl Default for HttpClientOptions {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(30),
+            max_idle_per_host: 32,
+            user_agent: concat!("apflow/", env!("CARGO_PKG_VERSION")).into(),
+            resolver: Arc::new(SystemResolver),
+            extra_roots: Vec::new(),
+        }
+    }
+}
+
+/// A request in the host's terms.
+#[derive(Debug)]
+pub struct OutRequest {
+    /// Any but `CONNECT`.
+    pub method: Method,
+    /// Absolute, `http` or `https`.
+    pub url: String,
+    /// As [`parse_headers`] reads them; with a streamed body `content-length` may be there, too.
+    pub headers: HeaderMap,
+    /// Whole or streamed; empty for none.
+    pub body: RequestBody,
+    /// Redirects to follow; with 0, or a streamed body, a redirect is the response.
+    pub max_redirects: u32,
+    /// Time limits; the total one covers all hops, the others each.
+    pub timeouts: Timeouts,
+}
+
+impl OutRequest {
+    /// Reads a request in a plugin's words, without body, time limit and redirects.
+    ///
+    /// # Errors
+    /// `BadRequest` where method or headers are malformed. The URL is read when sending.
+    pub fn parse<'a>(
+        method: &str,
+        url: impl Into<String>,
+        headers: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, HttpError> {
+        let method = Method::from_bytes(method.as_bytes())
+            .map_err(|_| HttpError::BadRequest(format!("`{method}` is not an HTTP method")))?;
+        let (url, headers) = (url.into(), parse_headers(headers)?);
+        let (body, timeouts) = (RequestBody::from(Bytes::new()), Timeouts::default());
+        Ok(Self { method, url, headers, body, max_redirects: 0, timeouts })
+    }
+}
+
+/// A response whose body is still to be read.
+#[derive(Debug)]
+pub struct OutResponse {
+    /// Status.
+    pub status: StatusCode,
+    /// Where it came from, after redirects.
+    pub url: Url,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// The body, with trailers after its end.
+    pub body: ResponseBody,
+}
+
+impl OutResponse {
+    fn new(target: Target, response: Response<ResponseBody>) -> Self {
+        let (head, body) = response.into_parts();
+        Self { status: head.status, url: target.url, headers: head.headers, body }
+    }
+}
+
+/// Time limits of a request; the call's own deadline counts in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Timeouts {
+    /// Until there is a connection, if that is less than the client's own limit.
+    pub connect: Option<Duration>,
+    /// From then to the response's headers.
+    pub first_byte: Option<Duration>,
+    /// Between two pieces of the response's body.
+    pub between_bytes: Option<Duration>,
+    /// From sending to the last byte.
+    pub total: Option<Duration>,
+}
+
+/// One for a whole host; cheap to share.
+#[derive(Debug)]
+pub struct HttpClient {
+    options: HttpClientOptions,
+    tls: ClientConfig,
+    /// A connection serves only requests under an equal policy: what one plugin may reach, another may not.
+    pools: Mutex<HashMap<NetworkPolicy, Pool>>,
+}
+
+#[derive(Debug, Clone)]
+struct Pool {
+    negotiated: Client<Connector, OutgoingBody>,
+    /// HTTP/2 without TLS, which nobody negotiates: for gRPC.
+    prior_knowledge: Client<Connector, OutgoingBody>,
+}
+
+impl HttpClient {
+    /// A client without connections.
+    ///
+    /// # Errors
+    /// If a root certificate cannot be read.
+    pub fn new(options: HttpClientOptions) -> Result<Self, rustls::Error> {
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        for certificate in &options.extra_roots {
+            roots.add(certificate.clone())?;
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let tls = tls.with_root_certificates(roots).with_no_client_auth();
+        Ok(Self { options, tls, pools: Mutex::default() })
+    }
+
+    /// Sends a request and follows its redirects, each checked like the first. Gives the response as soon as its
+    /// headers are there.
+    ///
+    /// # Errors
+    /// Any [`HttpError`]. Nothing was sent where it is `Denied`, `ProhibitedAddress` or `BadRequest`, but for
+    /// redirects that came before.
+    pub async fn send(
+        &self,
+        grants: &Grants,
+        request: OutRequest,
+        budget: Arc<Budget>,
+    ) -> Result<OutResponse, HttpError> {
+        let OutRequest { method, url, mut headers, body, max_redirects, timeouts } = request;
+        let limits = Limits::new(timeouts, &budget);
+        if let (false, Ok(value)) =
+            (headers.contains_key(header::USER_AGENT), self.options.user_agent.parse())
+        {
+            headers.insert(header::USER_AGENT, value);
+        }
+        match body.into_whole() {
+            Ok(body) => {
+                check_whole(&headers)?;
+                let hop = Hop { method, target: Target::parse(&url)?, headers, body };
+                self.follow(grants, hop, max_redirects, limits, &budget).await
+            }
+            Err(body) => {
+                // From here on a refusal lets the writer finish.
+                let body = OutgoingBody::streamed(body, &budget);
+                check_streamed(&headers)?;
+                let target = Target::parse(&url)?;
+                let response = self
+                    .exchange(grants, request_of(method, headers, body), &target, limits, &budget)
+                    .await?;
+                Ok(OutResponse::new(target, response))
+            }
+        }
+    }
+
+    async fn follow(
+        &self,
+        grants: &Grants,
+        mut hop: Hop,
+        max_redirects: u32,
+        limits: Limits,
+        budget: &Arc<Budget>,
+    ) -> Result<OutResponse, HttpError> {
+        let mut response = self.send_hop(grants, &hop, limits, budget).await?;
+        for _ in 0..max_redirects {
+            let Some(next) = hop.next(response.status(), response.headers())? else { break };
+            discard(response.into_body()).await;
+            let sent = self.send_hop(grants, &next, limits, budget).await;
+            response = sent.map_err(|error| error.redirected_from(&hop.target.origin))?;
+            hop = next;
+        }
+        if max_redirects > 0 && hop.next(response.status(), response.headers())?.is_some() {
+            let message = format!("{}: more than {max_redirects} redirects", hop.target.origin);
+            return Err(HttpError::Other { code: "http_redirects_limit", message });
+        }
+        Ok(OutResponse::new(hop.target, response))
+    }
+
+    async fn send_hop(
+        &self,
+        grants: &Grants,
+        hop: &Hop,
+        limits: Limits,
+        budget: &Arc<Budget>,
+    ) -> Result<Response<ResponseBody>, HttpError> {
+        let body = OutgoingBody::whole(hop.body.clone(), budget);
+        let request = request_of(hop.method.clone(), hop.headers.clone(), body);
+        self.exchange(grants, request, &hop.target, limits, budget).await
+    }
+
+    /// The one way out: every request of every plugin passes here.
+    async fn exchange(
+        &self,
+        grants: &Grants,
+        mut request: Request<OutgoingBody>,
+        target: &Target,
+        limits: Limits,
+        budget: &Arc<Budget>,
+    ) -> Result<Response<ResponseBody>, HttpError> {
+        if request.method() == Method::CONNECT {
+            return Err(HttpError::BadRequest("method CONNECT would make a tunnel past the grants".into()));
+        }
+        grants.http(request.method(), &target.url)?;
+        budget.begin_request()?;
+        *request.uri_mut() = target.uri.clone();
+        *request.version_mut() = Version::HTTP_11;
+        let client = self.pool(grants.network()).client_for(&request);
+        let request = request.map(|body| body.sent_to(&target.origin));
+        let sent = limits.whole(&target.origin, limits.head(&client, request, target, budget)).await?;
+        let (head, body) = sent.map_err(|error| failure(&error, grants, target))?.into_parts();
+        let body = ResponseBody::new(body, &target.origin, budget, limits.deadline, limits.between_bytes)?;
+        Ok(Response::from_parts(head, body))
+    }
+
+    fn pool(&self, policy: &NetworkPolicy) -> Pool {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pool) = pools.get(policy) {
+            return pool.clone();
+        }
+        if pools.len() >= MAX_POOLS {
+            pools.clear();
+        }
+        pools.entry(policy.clone()).or_insert_with(|| self.new_pool(policy)).clone()
+    }
+
+    fn new_pool(&self, policy: &NetworkPolicy) -> Pool {
+        let HttpClientOptions { connect_timeout, idle_timeout, max_idle_per_host, resolver, .. } =
+            &self.options;
+        let connector =
+            Connector::new(policy.clone(), Arc::clone(resolver), self.tls.clone(), *connect_timeout);
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder.timer(TokioTimer::new()).pool_timer(TokioTimer::new());
+        builder.pool_idle_timeout(*idle_timeout).pool_max_idle_per_host(*max_idle_per_host);
+        let negotiated = builder.build(connector.clone());
+        Pool { negotiated, prior_knowledge: builder.http2_only(true).build(connector) }
+    }
+}
+
+impl Pool {
+    fn client_for(self, request: &Request<OutgoingBody>) -> Client<Connector, OutgoingBody> {
+        let plain = request.uri().scheme_str() == Some("http");
+        let content_type = request.headers().get(header::CONTENT_TYPE).map(http::HeaderValue::as_bytes);
+        let grpc = content_type.is_some_and(|value| value.starts_with(b"application/grpc"));
+        if plain && grpc { self.prior_knowledge } else { self.negotiated }
+    }
+}
+
+/// [`Timeouts`] with the deadline worked out.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    connect: Option<Duration>,
+    first_byte: Option<Duration>,
+    between_bytes: Option<Duration>,
+    deadline: Option<Deadline>,
+}
+
+impl Limits {
+    fn new(timeouts: Timeouts, budget: &Budget) -> Self {
+        let Timeouts { connect, first_byte, between_bytes, total } = timeouts;
+        Self { connect, first_byte, between_bytes, deadline: budget.deadline(total) }
+    }
+
+    /// Waits for connection and headers, each within its time, and notes the contact in between.
+    async fn head(
+        &self,
+        client: &Client<Connector, OutgoingBody>,
+        mut request: Request<OutgoingBody>,
+        target: &Target,
+        budget: &Budget,
+    ) -> Result<Result<Response<hyper::body::Incoming>, ClientError>, HttpError> {
+        let mut captured = capture_connection(&mut request);
+        let mut response = pin!(client.request(request));
+        let connected = async {
+            tokio::select! {
+                biased;
+                early = &mut response => Some(early),
+                _ = captured.wait_for_connection_metadata() => None,
+            }
+        };
+        let early = within(self.connect, &target.origin, Phase::Connect, connected).await?;
+        if captured.connection_metadata().is_some() {
+            budget.record_contact(&target.peer());
+        }
+        match early {
+            Some(response) => Ok(response),
+            None => within(self.first_byte, &target.origin, Phase::FirstByte, response).await,
+        }
+    }
+
+    async fn whole<T>(
+        &self,
+        origin: &str,
+        work: impl Future<Output = Result<T, HttpError>>,
+    ) -> Result<T, HttpError> {
+        let Some(Deadline { at, after }) = self.deadline else { return work.await };
+        let timeout = || HttpError::Timeout { origin: origin.to_owned(), phase: Phase::Total, after };
+        timeout_at(at, work).await.unwrap_or_else(|_| Err(timeout()))
+    }
+}
+
+async fn within<T>(
+    span: Option<Duration>,
+    origin: &str,
+    phase: Phase,
+    work: impl Future<Output = T>,
+) -> Result<T, HttpError> {
+    let Some(after) = span else { return Ok(work.await) };
+    let late = |_| HttpError::Timeout { origin: origin.to_owned(), phase, after };
+    timeout(after, work).await.map_err(late)
+}
+
+fn request_of(method: Method, headers: HeaderMap, body: OutgoingBody) -> Request<OutgoingBody> {
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.headers_mut() = headers;
+    request
+}
+
+/// What went wrong, in the words of the contract.
+fn failure(error: &ClientError, grants: &Grants, target: &Target) -> HttpError {
+    let origin = target.origin.clone();
+    let connecting = sources(error).find_map(|source| source.downcast_ref::<ConnectFailure>());
+    match connecting {
+        Some(ConnectFailure::Prohibited(address)) => match grants.address(target.host(), *address) {
+            Err(denied) => HttpError::ProhibitedAddress(Box::new(denied)),
+            Ok(()) => HttpError::Connect { origin, problem: "the address may not be reached".into() },
+        },
+        Some(ConnectFailure::Timeout(after)) => {
+            HttpError::Timeout { origin, phase: Phase::Connect, after: *after }
+        }
+        Some(other) => HttpError::Connect { origin, problem: other.to_string() },
+        None if error.is_connect() => HttpError::Connect { origin, problem: root_cause(error) },
+        None => HttpError::broken(&origin, error),
+    }
+}
+
+/// Reads the rest of a small body, so that its connection can be used again; gives up on a large or slow one.
+async fn discard(mut body: ResponseBody) {
+    let small = async {
+        let mut read = 0;
+        while let (true, Ok(Some(piece))) = (read <= REDIRECT_BODY, body.read(usize::MAX).await) {
+            read += piece.len();
+        }
+    };
+    // Late is as good as done: the connection is closed, and the next hop makes its own.
+    timeout(REDIRECT_TIME, small).await.unwrap_or_default();
+}
