@@ -1,1 +1,421 @@
-//! wip
+//! The checker of event logs: reads a log from its beginning and says where it breaks what every history must keep,
+//! whatever happened to the nodes. Crash tests and the random walk of the store's suite end with it.
+//!
+//! It proves of each tree and execution:
+//! - positions grow; executions are numbered 1, 2, 3 …, one at a time, each with exactly one end, and the end's kind fits
+//!   what happened;
+//! - tasks start only within an execution, not while a run of theirs is under way, not after they were cancelled, not
+//!   when they are blocked, and not again after they completed or failed in it;
+//! - a task starts after everything that it requires has completed, while nothing that it depends on runs, and nothing that it depends on
+//!   starts after it in the same execution;
+//! - every end of a run is of the run that began last, so a task completes at most once per execution;
+//! - numbers of attempts grow; only one that was put off is used again.
+
+use std::collections::{HashMap, HashSet};
+
+use apflow_core::error::Result;
+use apflow_core::event::{Event, EventKind};
+use apflow_core::id::{Seq, TaskId, TreeId};
+use apflow_core::store::{EventQuery, Store};
+use apflow_core::task::Task;
+
+/// The whole log.
+///
+/// # Errors
+/// Those of the store.
+pub async fn read_all(store: &dyn Store) -> Result<Vec<Event>> {
+    const PAGE: u32 = 10_000;
+    let mut all: Vec<Event> = Vec::new();
+    loop {
+        let after = all.last().map_or(Seq(0), |event| event.seq);
+        let page = store.events(EventQuery { after, tree: None, kinds: Vec::new(), limit: PAGE }).await?;
+        if page.is_empty() {
+            return Ok(all);
+        }
+        all.extend(page);
+    }
+}
+
+/// What depends on what, and from which position of the log on.
+#[derive(Debug, Clone, Default)]
+pub struct Rules(HashMap<(TreeId, TaskId), Vec<(Seq, Edges)>>);
+
+/// Dependencies, and whether they are required.
+type Edges = Vec<(TaskId, bool)>;
+
+impl Rules {
+    /// The dependencies of these tasks, as they were from the beginning.
+    pub fn of<'a>(tasks: impl IntoIterator<Item = &'a Task>) -> Self {
+        let mut rules = Self::default();
+        for task in tasks {
+            rules.changed(task, Seq(0));
+        }
+        rules
+    }
+
+    /// The dependencies of this task are as it says from this position of the log on.
+    pub fn changed(&mut self, task: &Task, after: Seq) {
+        let edges = task.dependencies.iter().map(|d| (d.id.clone(), d.required)).collect();
+        let key = (task.tree_id.clone(), task.id.clone());
+        self.0.entry(key).or_default().push((after, edges));
+    }
+
+    fn at(&self, tree: &TreeId, task: &TaskId, seq: Seq) -> &[(TaskId, bool)] {
+        let versions = self.0.get(&(tree.clone(), task.clone()));
+        let newest = versions.and_then(|list| list.iter().rev().find(|(after, _)| *after < seq));
+        newest.map_or(&[], |(_, edges)| edges)
+    }
+}
+
+/// What a log that breaks nothing says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Executions that began.
+    pub executions: u64,
+    /// Trees whose newest execution has not ended.
+    pub open: Vec<TreeId>,
+    /// Completions of tasks.
+    pub completed: u64,
+    /// Failures for good.
+    pub failed: u64,
+    /// Runs that were taken back from a node.
+    pub rescued: u64,
+}
+
+/// Checks a whole log, from its first event on.
+///
+/// # Errors
+/// A sentence for each event that breaks a rule.
+pub fn check(events: &[Event], rules: &Rules) -> Result<Summary, Vec<String>> {
+    let mut checker =
+        Checker { rules, trees: HashMap::new(), summary: Summary::default(), broken: Vec::new() };
+    let mut last = Seq(0);
+    for event in events {
+        if event.seq <= last {
+            checker.broken.push(format!("seq {} does not come after {}", event.seq.0, last.0));
+        }
+        last = event.seq;
+        if let Err(problem) = checker.event(event) {
+            checker.broken.push(format!("seq {}, {} {}: {problem}", event.seq.0, event.kind, subject(event)));
+        }
+    }
+    let mut summary = checker.summary;
+    summary.open = checker.trees.into_iter().filter(|(_, tree)| tree.open).map(|(id, _)| id).collect();
+    summary.open.sort_unstable();
+    if checker.broken.is_empty() { Ok(summary) } else { Err(checker.broken) }
+}
+
+fn subject(event: &Event) -> String {
+    match &event.task_id {
+        Some(task) => format!("of '{task}' (attempt {})", event.attempt),
+        None => format!("of tree '{}' (execution {})", event.tree_id, event.attempt),
+    }
+}
+
+#[derive(Default)]
+struct TreeHistory {
+    tasks: HashMap<TaskId, TaskHistory>,
+    execution: u32,
+    open: bool,
+    /// What happened in this execution.
+    failed: HashSet<TaskId>,
+    blocked: HashSet<TaskId>,
+    cancelled: HashSet<TaskId>,
+    completed: HashSet<TaskId>,
+    /// Dependencies of tasks that have started in it, and who relied on them.
+    relied: HashMap<TaskId, TaskId>,
+}
+
+#[derive(Default)]
+struct TaskHistory {
+    /// The attempt that is under way.
+    run: Option<u32>,
+    newest: u32,
+    /// The kind of the event that ended the newest run.
+    last: Option<EventKind>,
+    cancelled: bool,
+}
+
+struct Checker<'a> {
+    rules: &'a Rules,
+    trees: HashMap<TreeId, TreeHistory>,
+    summary: Summary,
+    broken: Vec<String>,
+}
+
+impl Checker<'_> {
+    fn event(&mut self, event: &Event) -> Result<(), String> {
+        let tree = self.trees.entry(event.tree_id.clone()).or_default();
+        match event.kind {
+            EventKind::TreeCreated => {
+                // An id may be used again after its tree was deleted.
+                *tree = TreeHistory::default();
+                Ok(())
+            }
+            EventKind::TreeStarted => {
+                self.summary.executions += 1;
+                tree.begin(event.attempt)
+            }
+            EventKind::TreeCompleted | EventKind::TreeFailed | EventKind::TreeCancelled => tree.end(event),
+            EventKind::TreeDeleted | EventKind::TaskUpdated => Ok(()),
+            EventKind::TaskStarted => {
+                let task = task_of(event)?;
+                let edges = self.rules.at(&event.tree_id, task, event.seq);
+                tree.start(task, event.attempt, edges)
+            }
+            EventKind::TaskProgress => tree.task(task_of(event)?).holds(event.attempt),
+            EventKind::TaskCompleted
+            | EventKind::TaskFailed
+            | EventKind::TaskRetrying
+            | EventKind::TaskDelayed
+            | EventKind::TaskRescued => {
+                match event.kind {
+                    EventKind::TaskCompleted => self.summary.completed += 1,
+                    EventKind::TaskFailed => self.summary.failed += 1,
+                    EventKind::TaskRescued => self.summary.rescued += 1,
+                    _ => {}
+                }
+                tree.finish(task_of(event)?, event)
+            }
+            EventKind::TaskCancelled => tree.cancel(task_of(event)?, event.attempt),
+            EventKind::TaskBlocked => tree.block(task_of(event)?),
+        }
+    }
+}
+
+fn task_of(event: &Event) -> Result<&TaskId, String> {
+    event.task_id.as_ref().ok_or_else(|| "it names no task".to_owned())
+}
+
+fn ensure(holds: bool, problem: impl Fn() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(problem()) }
+}
+
+impl TreeHistory {
+    fn task(&mut self, id: &TaskId) -> &mut TaskHistory {
+        self.tasks.entry(id.clone()).or_default()
+    }
+
+    fn begin(&mut self, execution: u32) -> Result<(), String> {
+        let (open, expected) = (self.open, self.execution + 1);
+        self.execution = execution;
+        self.open = true;
+        self.failed.clear();
+        self.blocked.clear();
+        self.cancelled.clear();
+        self.completed.clear();
+        self.relied.clear();
+        ensure(!open, || "the execution before it has not ended".into())?;
+        ensure(execution == expected, || format!("its number is not {expected}"))
+    }
+
+    fn end(&mut self, event: &Event) -> Result<(), String> {
+        let open = std::mem::replace(&mut self.open, false);
+        ensure(open, || "no execution is under way".into())?;
+        ensure(event.attempt == self.execution, || format!("execution {} is under way", self.execution))?;
+        if let Some((id, _)) = self.tasks.iter().find(|(_, task)| task.run.is_some()) {
+            return Err(format!("task '{id}' is still running"));
+        }
+        let fits = match event.kind {
+            EventKind::TreeCompleted => self.failed.is_empty() && self.blocked.is_empty(),
+            EventKind::TreeCancelled => {
+                self.failed.is_empty()
+                    && !self.cancelled.is_empty()
+                    && self.blocked.is_subset(&self.cancelled)
+            }
+            _ => !self.failed.is_empty() || !self.blocked.is_empty(),
+        };
+        ensure(fits, || {
+            let (failed, blocked, cancelled) = (self.failed.len(), self.blocked.len(), self.cancelled.len());
+            format!("{failed} tasks have failed, {blocked} are blocked, {cancelled} were cancelled")
+        })
+    }
+
+    fn start(&mut self, id: &TaskId, attempt: u32, edges: &[(TaskId, bool)]) -> Result<(), String> {
+        let open = self.open;
+        let task = self.task(id);
+        let (run, newest, cancelled) = (task.run.replace(attempt), task.newest, task.cancelled);
+        task.newest = attempt;
+        ensure(open, || "no execution is under way".into())?;
+        ensure(run.is_none(), || format!("attempt {} is still running", run.unwrap_or_default()))?;
+        ensure(attempt > newest, || format!("attempt {newest} was before it"))?;
+        ensure(!cancelled, || "it was cancelled".into())?;
+        ensure(!self.completed.contains(id), || "it has completed in this execution".into())?;
+        ensure(!self.failed.contains(id), || "it has failed in this execution".into())?;
+        ensure(!self.blocked.contains(id), || "it is blocked".into())?;
+        if let Some(dependent) = self.relied.get(id) {
+            return Err(format!("'{dependent}' depends on it and has started before it"));
+        }
+        for (dependency, required) in edges {
+            self.relied.insert(dependency.clone(), id.clone());
+            let (run, last) = self.tasks.get(dependency).map_or((None, None), |task| (task.run, task.last));
+            ensure(run.is_none(), || format!("its dependency '{dependency}' is running"))?;
+            ensure(!required || last == Some(EventKind::TaskCompleted), || {
+                format!("it requires '{dependency}', which has not completed")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, id: &TaskId, event: &Event) -> Result<(), String> {
+        let task = self.task(id);
+        let holds = task.holds(event.attempt);
+        task.run = None;
+        match event.kind {
+            // It was no attempt: the number is used again.
+            EventKind::TaskDelayed => task.newest = event.attempt.saturating_sub(1),
+            EventKind::TaskRescued => {}
+            kind => task.last = Some(kind),
+        }
+        if event.kind == EventKind::TaskFailed {
+            self.failed.insert(id.clone());
+        }
+        if event.kind == EventKind::TaskCompleted {
+            let first = self.completed.insert(id.clone());
+            ensure(first, || "it has completed in this execution before".into())?;
+        }
+        holds
+    }
+
+    fn cancel(&mut self, id: &TaskId, attempt: u32) -> Result<(), String> {
+        self.cancelled.insert(id.clone());
+        let task = self.task(id);
+        let before = std::mem::replace(&mut task.cancelled, true);
+        let run = task.run.take();
+        task.last = Some(EventKind::TaskCancelled);
+        ensure(!before, || "it was cancelled before".into())?;
+        ensure(run.is_none_or(|run| run == attempt), || {
+            format!("attempt {} is running", run.unwrap_or_default())
+        })
+    }
+
+    fn block(&mut self, id: &TaskId) -> Result<(), String> {
+        self.blocked.insert(id.clone());
+        let running = self.task(id).run.is_some();
+        ensure(!running, || "it is running".into())?;
+        ensure(self.open, || "no execution is under way".into())
+    }
+}
+
+impl TaskHistory {
+    fn holds(&self, attempt: u32) -> Result<(), String> {
+        match self.run {
+            Some(run) if run == attempt => Ok(()),
+            Some(run) => Err(format!("attempt {run} is running")),
+            None => Err("it is not running".into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use apflow_core::clock::Timestamp;
+
+    use super::*;
+
+    use EventKind::*;
+
+    /// `(kind, task or "", attempt)` as a log of one tree.
+    fn log(lines: &[(EventKind, &str, u32)]) -> Vec<Event> {
+        let event = |(i, (kind, task, attempt)): (usize, &(EventKind, &str, u32))| Event {
+            seq: Seq(i as i64 + 1),
+            tree_id: "tree".into(),
+            task_id: (!task.is_empty()).then(|| TaskId::from(*task)),
+            executor: None,
+            attempt: *attempt,
+            kind: *kind,
+            at: Timestamp::default(),
+            started_at: None,
+            data: None,
+        };
+        lines.iter().enumerate().map(event).collect()
+    }
+
+    /// `b` requires `a`, `c` does not.
+    fn rules() -> Rules {
+        let edge = |dependent: &str, required: bool| {
+            (("tree".into(), dependent.into()), vec![(Seq(0), vec![("a".into(), required)])])
+        };
+        Rules(HashMap::from([edge("b", true), edge("c", false)]))
+    }
+
+    fn problem(lines: &[(EventKind, &str, u32)]) -> String {
+        let begin = [(TreeCreated, "", 0), (TreeStarted, "", 1)];
+        let mut problems = check(&log(&[&begin[..], lines].concat()), &rules()).unwrap_err();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        problems.remove(0)
+    }
+
+    #[test]
+    fn a_good_history_is_summed_up() {
+        let events = log(&[
+            (TreeCreated, "", 0),
+            (TreeStarted, "", 1),
+            (TaskStarted, "a", 1),
+            (TaskRescued, "a", 1),
+            (TaskStarted, "a", 2),
+            (TaskProgress, "a", 2),
+            (TaskDelayed, "a", 2),
+            (TaskStarted, "a", 2),
+            (TaskFailed, "a", 2),
+            (TaskBlocked, "b", 0),
+            (TaskStarted, "c", 1),
+            (TaskCompleted, "c", 1),
+            (TreeFailed, "", 1),
+            (TreeStarted, "", 2),
+            (TaskStarted, "a", 3),
+            (TaskCompleted, "a", 3),
+            (TaskStarted, "b", 1),
+        ]);
+        let summary = check(&events, &rules()).unwrap();
+        let expected =
+            Summary { executions: 2, open: vec!["tree".into()], completed: 2, failed: 1, rescued: 1 };
+        assert_eq!(summary, expected);
+    }
+
+    #[test]
+    fn dependents_must_not_come_too_early() {
+        assert!(problem(&[(TaskStarted, "b", 1)]).contains("requires 'a', which has not completed"));
+        assert!(problem(&[(TaskStarted, "a", 1), (TaskStarted, "c", 1)]).contains("'a' is running"));
+        let after = problem(&[(TaskStarted, "c", 1), (TaskStarted, "a", 1)]);
+        assert!(after.contains("'c' depends on it and has started before it"), "{after}");
+    }
+
+    #[test]
+    fn a_task_completes_once_and_only_while_it_runs() {
+        let a = [(TaskStarted, "a", 1), (TaskCompleted, "a", 1)];
+        assert!(
+            problem(&[&a[..], &[(TaskStarted, "a", 2)]].concat()).contains("has completed in this execution")
+        );
+        assert!(problem(&[(TaskCompleted, "a", 1)]).contains("not running"));
+        assert!(problem(&[(TaskStarted, "a", 1), (TaskCompleted, "a", 2)]).contains("attempt 1 is running"));
+        assert!(
+            problem(&[(TaskStarted, "a", 1), (TaskStarted, "a", 2)]).contains("attempt 1 is still running")
+        );
+        let again = [(TaskStarted, "a", 1), (TaskRescued, "a", 1), (TaskStarted, "a", 1)];
+        assert!(problem(&again).contains("attempt 1 was before it"));
+        assert!(problem(&[(TaskCancelled, "a", 0), (TaskStarted, "a", 1)]).contains("it was cancelled"));
+        assert!(problem(&[(TaskBlocked, "a", 0), (TaskStarted, "a", 1)]).contains("it is blocked"));
+    }
+
+    #[test]
+    fn an_execution_ends_once_and_as_it_went() {
+        assert!(problem(&[(TreeStarted, "", 2)]).contains("has not ended"));
+        let ended = [(TreeCompleted, "", 1)];
+        assert!(problem(&[&ended[..], &[(TreeCompleted, "", 1)]].concat()).contains("no execution"));
+        assert!(problem(&[&ended[..], &[(TreeStarted, "", 3)]].concat()).contains("its number is not 2"));
+        assert!(problem(&[&ended[..], &[(TaskStarted, "a", 1)]].concat()).contains("no execution"));
+        assert!(problem(&[(TaskStarted, "a", 1), (TreeCompleted, "", 1)]).contains("'a' is still running"));
+        assert!(problem(&[(TreeFailed, "", 1)]).contains("0 tasks have failed"));
+        let failed = [(TaskStarted, "a", 1), (TaskFailed, "a", 1), (TreeCompleted, "", 1)];
+        assert!(problem(&failed).contains("1 tasks have failed"));
+        assert!(problem(&[(TreeCancelled, "", 1)]).contains("0 were cancelled"));
+    }
+
+    #[test]
+    fn positions_must_grow() {
+        let mut events = log(&[(TreeCreated, "", 0), (TreeStarted, "", 1)]);
+        events[1].seq = Seq(1);
+        assert!(check(&events, &rules()).unwrap_err()[0].contains("does not come after"));
+    }
+}

@@ -69,12 +69,13 @@ pub fn outline(text: &str) -> Value {
             Some((head, priority)) => (head, Some(priority.parse::<u8>().expect("a priority is a number"))),
             None => (head.trim(), None),
         };
-        let (name, parent) = head.split_once('^').map_or((head, root.clone()), |(name, parent)| {
-            (name, Some(parent.to_owned()))
-        });
+        let (name, parent) = head
+            .split_once('^')
+            .map_or((head, root.clone()), |(name, parent)| (name, Some(parent.to_owned())));
         root.get_or_insert_with(|| name.to_owned());
         let mut task = task(name, parent.as_deref(), &[]);
-        let dependency = |word: &str| json!({"id": word.trim_end_matches('?'), "required": !word.ends_with('?')});
+        let dependency =
+            |word: &str| json!({"id": word.trim_end_matches('?'), "required": !word.ends_with('?')});
         task["dependencies"] = after.split_whitespace().map(dependency).collect();
         task["priority"] = json!(priority);
         task
@@ -126,7 +127,10 @@ mod tests {
         let tree = assembled(outline("r <- a b?; a:0; b^a <- c; c"));
         let names: Vec<_> = tree.tasks.iter().map(|task| task.name.as_str()).collect();
         assert_eq!(names, ["r", "a", "b", "c"]);
-        assert_eq!(tree.tasks.iter().map(|task| task.parent).collect::<Vec<_>>(), [None, Some(0), Some(1), Some(0)]);
+        assert_eq!(
+            tree.tasks.iter().map(|task| task.parent).collect::<Vec<_>>(),
+            [None, Some(0), Some(1), Some(0)]
+        );
         assert_eq!(tree.tasks.iter().map(|task| task.priority).collect::<Vec<_>>(), [2, 0, 2, 2]);
         let gates: Vec<_> = tree.tasks[0].dependencies.iter().map(|d| (d.target, d.required)).collect();
         assert_eq!(gates, [(1, true), (2, false)]);

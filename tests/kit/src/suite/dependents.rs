@@ -42,7 +42,8 @@ pub async fn optional_ones_wait_for_any_end(store: Arc<dyn Store>) {
     assert!(rig.turn(vec![failed(&runs[0])], 10).await.claimed.is_empty());
     let outcome = rig.turn(vec![completed(&runs[1])], 10).await;
     assert_eq!(names(&outcome.claimed), ["r"]);
-    let offered: Vec<_> = outcome.claimed[0].dependencies.iter().map(|d| (d.status, d.result.is_some())).collect();
+    let offered: Vec<_> =
+        outcome.claimed[0].dependencies.iter().map(|d| (d.status, d.result.is_some())).collect();
     assert_eq!(offered, [(TaskStatus::Failed, false), (TaskStatus::Completed, true)]);
     let outcome = rig.complete(&outcome.claimed).await;
     assert_eq!(outcome.ended[0].status, TreeStatus::Failed);
@@ -69,7 +70,10 @@ pub async fn a_failure_blocks_all_behind_it(store: Arc<dyn Store>) {
     let outcome = rig.turn(vec![failed(&runs[0])], 10).await;
     assert!(outcome.claimed.is_empty() && outcome.ended.is_empty() && !outcome.more);
     assert_eq!(rig.statuses(&["a", "b", "c", "r", "x"]).await, "failed pending pending pending in_progress");
-    assert_eq!(rig.log("r", seq).await, ["task.failed a", "task.blocked r", "task.blocked b", "task.blocked c"]);
+    assert_eq!(
+        rig.log("r", seq).await,
+        ["task.failed a", "task.blocked r", "task.blocked b", "task.blocked c"]
+    );
     for blocked in ["b", "c", "r"] {
         assert_eq!(rig.task(blocked).await.blocked_by, Some(TaskId::from("a")), "{blocked}");
         assert_eq!(rig.place(blocked).await, QueuePlace::Blocked);

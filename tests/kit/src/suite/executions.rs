@@ -55,7 +55,9 @@ pub async fn nothing_to_run_changes_nothing(store: Arc<dyn Store>) {
     rig.insert("s <- b; b").await;
     rig.cancel(&["b"], false).await;
     let seq = rig.last_seq().await;
-    for (task, expected) in [("r", TreeStatus::Completed), ("a", TreeStatus::Completed), ("s", TreeStatus::Pending)] {
+    for (task, expected) in
+        [("r", TreeStatus::Completed), ("a", TreeStatus::Completed), ("s", TreeStatus::Pending)]
+    {
         let Execution::NothingToRun { root, status, .. } = rig.execute(task).await else { panic!("{task}") };
         assert_eq!((root.as_str(), status), (if task == "s" { "s" } else { "r" }, expected));
     }
@@ -76,7 +78,7 @@ pub async fn a_child_runs_with_what_it_needs(store: Arc<dyn Store>) {
     assert_eq!(rig.tree_status("r").await, TreeStatus::Completed);
     assert_eq!(rig.place("c").await, QueuePlace::NotArmed);
     assert!(matches!(rig.execute("r").await, Execution::Started { execution: 2, .. }));
-    assert_eq!(rig.drain().await, ["c", "d", "r"]);
+    assert_eq!(rig.drain().await, ["d", "c", "r"]);
 }
 
 /// A tree has one execution at a time.
@@ -85,7 +87,9 @@ pub async fn a_running_tree_is_left_alone(store: Arc<dyn Store>) {
     let inserted = rig.start("r; a").await;
     let seq = rig.last_seq().await;
     for task in ["r", "a"] {
-        let Execution::AlreadyRunning { tree, root, execution, .. } = rig.execute(task).await else { panic!() };
+        let Execution::AlreadyRunning { tree, root, execution, .. } = rig.execute(task).await else {
+            panic!()
+        };
         assert_eq!((tree, root.as_str(), execution), (inserted.tree, "r", 1));
     }
     assert_eq!(rig.last_seq().await, seq);

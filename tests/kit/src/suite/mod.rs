@@ -70,6 +70,8 @@
 //! [`QueuePlace::Blocked`]: apflow_core::store::QueuePlace::Blocked
 //! [`Store::rescue`]: apflow_core::store::Store::rescue
 
+#![expect(clippy::unwrap_used, reason = "cases are tests: what a store refuses fails them on the spot")]
+
 pub mod attempts;
 pub mod cancel;
 pub mod claims;
@@ -131,6 +133,143 @@ where
 macro_rules! store_suite {
     ($open:expr) => {
         $crate::store_cases! { $open;
+            insertion {
+                pre_order_without_execution
+                armed_at_once
+                every_field_comes_back
+                json_text_is_kept
+                a_taken_task_id_leaves_nothing
+                a_taken_tree_id_leaves_nothing
+                five_thousand_tasks
+            }
+            claims {
+                order_is_priority_then_due_then_insertion
+                released_tasks_keep_the_place_of_their_tree
+                limits_and_more
+                a_claim_carries_the_definition
+                two_nodes_share_without_overlap
+                concurrent_claims_do_not_overlap
+                a_held_task_shows_its_run
+                progress_is_for_the_current_run
+                nothing_to_do
+            }
+            dependents {
+                required_ones_gate
+                two_ends_in_one_turn
+                optional_ones_wait_for_any_end
+                a_failed_result_is_offered
+                a_failure_blocks_all_behind_it
+                blocking_releases_optional_dependents
+                a_failure_wins_over_a_completion
+                diamond_runs_in_order
+                chain_takes_one_turn_a_step
+                fan_in_waits_for_the_last
+                a_retry_decides_nothing
+            }
+            executions {
+                re_execution_continues_a_failed_tree
+                rerun_completed_runs_everything
+                nothing_to_run_changes_nothing
+                a_child_runs_with_what_it_needs
+                a_running_tree_is_left_alone
+                an_unknown_task_is_named
+                blocked_from_the_start
+                blocks_are_those_of_the_newest_execution
+                started_seq_is_where_to_read_from
+            }
+            leases {
+                a_stale_token_is_refused_and_listed
+                a_newer_session_ends_the_older
+                opening_takes_back_older_runs
+                rescue_after_expiry
+                rescue_revokes_the_token
+                a_renewed_lease_is_not_rescued
+                a_late_session_goes_on_until_it_is_rescued
+                a_rescued_session_is_over
+                closing_gives_the_runs_back
+                rescued_tasks_keep_the_place_of_their_tree
+                a_rescue_is_no_try
+            }
+            attempts {
+                a_completion_is_kept
+                a_failure_is_kept
+                a_retry_waits_until_it_is_due
+                a_retry_that_is_due_runs_at_once
+                next_due_is_the_earliest
+                a_delay_is_no_attempt
+                numbers_go_on_over_executions
+                resolved_inputs_are_shown_until_something_newer
+                a_new_attempt_begins_clean
+                an_unknown_task_has_none
+            }
+            cancel {
+                a_pending_task
+                a_running_task_stays_cancelled
+                answers_are_in_order
+                cascade_takes_descendants_and_dependents
+                without_cascade_dependents_are_blocked
+                a_tree_ends_once
+                what_is_not_armed
+                between_two_attempts
+                several_trees_at_once
+                one_takes_the_other
+                a_blocked_task_counts_as_cancelled
+                a_failure_outweighs_a_cancellation
+            }
+            update {
+                every_field
+                a_change_is_logged
+                a_claim_gets_the_new_definition
+                priority_moves_in_the_queue
+                dependencies_of_an_unarmed_task
+                dependencies_of_a_blocked_task
+                bad_dependencies_change_nothing
+                dependencies_of_other_tasks_stay
+                a_failed_task_becomes_pending
+                other_statuses_are_refused
+                an_unknown_task_is_named
+            }
+            delete {
+                a_tree_goes_with_its_root
+                a_part_goes_alone
+                all_reasons_are_told
+                dependents_outside_are_a_reason
+                armed_tasks_are_a_reason
+                a_blocked_task_may_go
+                a_deleted_cause_blocks_no_more
+                an_unknown_task_is_named
+            }
+            queries {
+                get_answers_in_order
+                subtree_is_in_pre_order
+                children_are_by_priority
+                lists_are_filtered_and_paged
+                counts_are_by_status
+                queue_facts_tell_the_place
+                ready_positions_count
+                tree_state_follows_the_tree
+            }
+            events {
+                order_within_a_turn
+                positions_grow
+                filters
+                reading_on_neither_skips_nor_repeats
+                each_execution_ends_once
+                shapes
+                ends_have_no_data
+                the_log_does_not_change
+            }
+            cursors {
+                they_are_kept_by_name
+            }
+            walk {
+                seed_1
+                seed_2
+                seed_3
+                seed_4
+                seed_5
+                seed_6
+            }
         }
     };
 }
@@ -148,4 +287,37 @@ macro_rules! store_cases {
             })+
         })+
     };
+}
+
+#[cfg(test)]
+mod tests {
+    /// A case that is written but not listed would never run.
+    #[test]
+    fn every_case_is_listed_in_its_area() {
+        let list = include_str!("mod.rs");
+        for (area, source) in [
+            ("insertion", include_str!("insertion.rs")),
+            ("claims", include_str!("claims.rs")),
+            ("dependents", include_str!("dependents.rs")),
+            ("executions", include_str!("executions.rs")),
+            ("leases", include_str!("leases.rs")),
+            ("attempts", include_str!("attempts.rs")),
+            ("cancel", include_str!("cancel.rs")),
+            ("update", include_str!("update.rs")),
+            ("delete", include_str!("delete.rs")),
+            ("queries", include_str!("queries.rs")),
+            ("events", include_str!("events.rs")),
+            ("cursors", include_str!("cursors.rs")),
+            ("walk", include_str!("walk/mod.rs")),
+        ] {
+            let (_, listed) = list.split_once(&format!("            {area} {{\n")).unwrap();
+            let (listed, _) = listed.split_once('}').unwrap();
+            let listed: Vec<&str> = listed.split_whitespace().collect();
+            let written: Vec<&str> = source
+                .lines()
+                .filter_map(|line| line.strip_prefix("pub async fn ")?.split_once('(').map(|(name, _)| name))
+                .collect();
+            assert_eq!(written, listed, "{area}");
+        }
+    }
 }
