@@ -70,9 +70,14 @@ pub fn code(layout: &Layout, failures: &mut Failures) -> Result<()> {
     let guests = guest_workspaces(layout)?;
     if has(layout, "fmt", "rustfmt") {
         failures.command(layout.cargo().args(["fmt", "--all", "--check"]));
-        for workspace in &guests {
+        for Guests { manifest, packages } in &guests {
             let mut fmt = layout.cargo();
-            failures.command(fmt.args(["fmt", "--all", "--check", "--manifest-path"]).arg(workspace));
+            fmt.args(["fmt", "--check", "--manifest-path"]).arg(manifest);
+            // `--all` would follow the path to the SDK and from there into the whole host.
+            for package in packages {
+                fmt.arg("--package").arg(package);
+            }
+            failures.command(&mut fmt);
         }
     }
     if has(layout, "clippy", "clippy") {
@@ -80,9 +85,9 @@ pub fn code(layout: &Layout, failures: &mut Failures) -> Result<()> {
         failures.command(layout.cargo().args(["clippy", "--workspace", "--all-targets"]).args(deny));
         let toolchain = Toolchain::find(layout)?;
         if toolchain.has_clippy() {
-            for workspace in &guests {
+            for Guests { manifest, .. } in &guests {
                 let mut clippy = toolchain.cargo(layout);
-                clippy.args(["clippy", "--workspace", "--target", TARGET, "--manifest-path"]).arg(workspace);
+                clippy.args(["clippy", "--workspace", "--target", TARGET, "--manifest-path"]).arg(manifest);
                 failures.command(clippy.args(deny));
             }
         } else {
@@ -106,12 +111,24 @@ fn document_tests(layout: &Layout) -> Command {
     nextest
 }
 
-/// The manifests of the guests' workspaces.
-pub fn guest_workspaces(layout: &Layout) -> Result<Vec<PathBuf>> {
+/// A workspace of guests.
+pub struct Guests {
+    /// The workspace's manifest.
+    pub manifest: PathBuf,
+    packages: Vec<String>,
+}
+
+/// The guests' workspaces.
+pub fn guest_workspaces(layout: &Layout) -> Result<Vec<Guests>> {
     let all = plugins::find(layout)?;
     let rust: Vec<_> = all.iter().filter(|plugin| plugin.language == Language::Rust).collect();
-    let roots = plugins::rust_workspaces(layout, &rust)?;
-    Ok(roots.into_keys().map(|root| root.join("Cargo.toml")).collect())
+    let workspaces = plugins::rust_workspaces(layout, &rust)?.into_iter();
+    workspaces
+        .map(|(root, members)| {
+            let packages = members.iter().map(|plugin| plugins::rust_package(&plugin.folder));
+            Ok(Guests { manifest: root.join("Cargo.toml"), packages: packages.collect::<Result<_>>()? })
+        })
+        .collect()
 }
 
 // A minimal rustup profile comes without these; where they cannot be had, that is said and not held against the code.

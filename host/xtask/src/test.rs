@@ -56,11 +56,11 @@ fn tests(layout: &Layout, options: &Options, failures: &mut Failures) -> Result<
     run_program(layout.cargo().args(["build", "--bin", "apflow"]))?;
     if !options.quick && options.nextest.is_empty() {
         failures.command(layout.cargo().args(["test", "--quiet", "--doc", "--workspace"]));
-        for workspace in check::guest_workspaces(layout)? {
-            let mut guests = layout.cargo();
+        for guests in check::guest_workspaces(layout)? {
+            let mut test = layout.cargo();
             // The components' own unit tests run on this machine, without a sandbox.
-            failures
-                .command(guests.args(["test", "--quiet", "--workspace", "--manifest-path"]).arg(workspace));
+            test.args(["test", "--quiet", "--workspace", "--manifest-path"]).arg(guests.manifest);
+            failures.command(&mut test);
         }
         failures.step("tests of the JavaScript plugins", || plugins::run_javascript_tests(layout));
         failures.step("tests of the Python plugins", || plugins::run_python_tests(layout));

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 pub use javascript::run_tests as run_javascript_tests;
 pub use python::run_tests as run_python_tests;
-pub use rust::by_workspace as rust_workspaces;
+pub use rust::{by_workspace as rust_workspaces, package_name as rust_package};
 
 #[derive(clap::Args, Default)]
 pub struct Options {

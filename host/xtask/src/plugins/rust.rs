@@ -92,7 +92,8 @@ fn component_of(message: &str) -> Option<(PathBuf, PathBuf)> {
     (artifact.reason == "compiler-artifact").then_some((artifact.manifest_path, component))
 }
 
-fn package_name(folder: &Path) -> Result<String> {
+/// The name of the package in a plugin's folder.
+pub fn package_name(folder: &Path) -> Result<String> {
     #[derive(Deserialize)]
     struct File {
         package: Head,
