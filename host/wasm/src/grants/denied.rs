@@ -73,11 +73,11 @@ impl Missing {
 }
 
 impl Denied {
-    /// The stable code of the failure: `http_denied`, `address_prohibited`, `process_denied`, `system_denied`.
+    /// The stable code of the failure: `http_denied`, `http_prohibited_address`, `process_denied`, `system_denied`.
     pub const fn code(&self) -> &'static str {
         match self.capability {
             Capability::Http => "http_denied",
-            Capability::PrivateNetwork => "address_prohibited",
+            Capability::PrivateNetwork => "http_prohibited_address",
             Capability::Process => "process_denied",
             Capability::System => "system_denied",
         }

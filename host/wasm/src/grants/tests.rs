@@ -15,6 +15,11 @@ fn both(toml: &str) -> Grants {
     grants(toml, toml)
 }
 
+/// A plugin that asks for all there is.
+fn everything() -> Capabilities {
+    caps("http = [\"*\"]\nprivate_network = [\"*\"]\nprocess = [\"*\"]\nsystem = true")
+}
+
 fn http(grants: &Grants, method: &str, url: &str) -> Result<(), Denied> {
     grants.http(&method.parse().unwrap(), &Url::parse(url).unwrap())
 }
@@ -93,7 +98,7 @@ fn public_addresses_need_no_grant_and_others_need_one_from_both() {
     let private: SocketAddr = "10.0.0.1:5432".parse().unwrap();
     assert_eq!(Grants::nothing("weather").address("one.test", public), Ok(()));
     let denied = Grants::nothing("weather").address("db.test", private).unwrap_err();
-    assert_eq!(denied.code(), "address_prohibited");
+    assert_eq!(denied.code(), "http_prohibited_address");
     assert!(denied.to_string().contains("private/reserved address (private network)"), "{denied}");
     assert!(!denied.to_string().contains("10.0.0.1"), "{denied}");
     for (rule, expected) in [
@@ -246,4 +251,58 @@ fn what_is_asked_and_not_allowed_is_listed() {
         )
     );
     assert!(both("http = [\"*\"]\nsystem = true").unmet().is_empty());
+}
+
+/// The operator's page.
+const PAGE: &str = include_str!("../../../../docs/grants.md");
+
+/// The contents of the page's blocks in this language.
+fn blocks(language: &str) -> Vec<&'static str> {
+    let fence = format!("```{language}\n");
+    PAGE.split(fence.as_str()).skip(1).filter_map(|rest| Some(rest.split_once("\n```")?.0)).collect()
+}
+
+#[test]
+fn the_pages_refusals_are_the_real_ones() {
+    let allow = |plugin: &str, allowed: &str| Grants::new(plugin, everything(), caps(allowed));
+    let weather = allow("weather", "");
+    let rest = allow("rest_executor", "http = [\"https://*\", \"http://*\"]");
+    let command = allow("command_executor", "process = [{ program = \"git\", args = [\"log\", \"**\"] }]");
+    let url = "https://api.example.com/v1";
+    let inner: SocketAddr = "10.0.0.1:5432".parse().unwrap();
+    let refusals = [
+        http(&weather, "GET", url).unwrap_err(),
+        http(&grants("", "http = [\"*\"]"), "GET", url).unwrap_err(),
+        rest.address("127.0.0.1", "127.0.0.1:8080".parse().unwrap()).unwrap_err(),
+        Grants::nothing("weather")
+            .address("db.internal", inner)
+            .unwrap_err()
+            .redirected_from("https://api.example.com"),
+        process(&command, "git", &["push"]).unwrap_err(),
+        weather.system().unwrap_err(),
+    ];
+    assert_eq!(refusals.each_ref().map(ToString::to_string).to_vec(), blocks("text"));
+    for denied in refusals {
+        assert!(PAGE.contains(&format!("\n`{}`\n", denied.code())), "{}", denied.code());
+    }
+}
+
+#[test]
+fn the_pages_tables_are_read_as_they_stand() {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct File {
+        plugins: std::collections::BTreeMap<String, PluginPolicy>,
+    }
+    for block in blocks("toml") {
+        let file: File = toml::from_str(block).unwrap();
+        assert!(file.plugins.values().all(|policy| !policy.grants.is_empty()), "{block}");
+    }
+    for name in crate::http::FORBIDDEN {
+        assert!(PAGE.contains(&format!("`{name}`")), "{name}");
+    }
+    for (plugin, policy) in PluginPolicy::shipped() {
+        assert!(PAGE.contains(&format!("| `{plugin}` |")), "{plugin}");
+        assert!(policy.grants.env.iter().all(|name| PAGE.contains(name.as_str())), "{plugin}");
+    }
 }

@@ -7,22 +7,21 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, Method, Request, Response, Version, header};
 use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::time::{timeout, timeout_at};
-use url::Url;
 
-use super::body::{OutgoingBody, RequestBody, ResponseBody};
+use super::body::{OutgoingBody, ResponseBody};
 use super::budget::{Budget, Deadline};
 use super::connector::{ConnectFailure, Connector};
 use super::error::{HttpError, Phase, root_cause, sources};
-use super::headers::{check_streamed, check_whole, parse_headers};
+use super::headers::{check_streamed, check_whole};
 use super::redirect::Hop;
+use super::request::{OutRequest, OutResponse, Timeouts};
 use super::resolver::{Resolver, SystemResolver};
 use super::target::Target;
 use crate::grants::{Grants, NetworkPolicy};
@@ -62,74 +61,6 @@ impl Default for HttpClientOptions {
             extra_roots: Vec::new(),
         }
     }
-}
-
-/// A request in the host's terms.
-#[derive(Debug)]
-pub struct OutRequest {
-    /// Any but `CONNECT`.
-    pub method: Method,
-    /// Absolute, `http` or `https`.
-    pub url: String,
-    /// As [`parse_headers`] reads them; with a streamed body `content-length` may be there, too.
-    pub headers: HeaderMap,
-    /// Whole or streamed; empty for none.
-    pub body: RequestBody,
-    /// Redirects to follow; with 0, or a streamed body, a redirect is the response.
-    pub max_redirects: u32,
-    /// Time limits; the total one covers all hops, the others each.
-    pub timeouts: Timeouts,
-}
-
-impl OutRequest {
-    /// Reads a request in a plugin's words, without body, time limit and redirects.
-    ///
-    /// # Errors
-    /// `BadRequest` where method or headers are malformed. The URL is read when sending.
-    pub fn parse<'a>(
-        method: &str,
-        url: impl Into<String>,
-        headers: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) -> Result<Self, HttpError> {
-        let method = Method::from_bytes(method.as_bytes())
-            .map_err(|_| HttpError::BadRequest(format!("`{method}` is not an HTTP method")))?;
-        let (url, headers) = (url.into(), parse_headers(headers)?);
-        let (body, timeouts) = (RequestBody::from(Bytes::new()), Timeouts::default());
-        Ok(Self { method, url, headers, body, max_redirects: 0, timeouts })
-    }
-}
-
-/// A response whose body is still to be read.
-#[derive(Debug)]
-pub struct OutResponse {
-    /// Status.
-    pub status: StatusCode,
-    /// Where it came from, after redirects.
-    pub url: Url,
-    /// Headers.
-    pub headers: HeaderMap,
-    /// The body, with trailers after its end.
-    pub body: ResponseBody,
-}
-
-impl OutResponse {
-    fn new(target: Target, response: Response<ResponseBody>) -> Self {
-        let (head, body) = response.into_parts();
-        Self { status: head.status, url: target.url, headers: head.headers, body }
-    }
-}
-
-/// Time limits of a request; the call's own deadline counts in any case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Timeouts {
-    /// Until there is a connection, if that is less than the client's own limit.
-    pub connect: Option<Duration>,
-    /// From then to the response's headers.
-    pub first_byte: Option<Duration>,
-    /// Between two pieces of the response's body.
-    pub between_bytes: Option<Duration>,
-    /// From sending to the last byte.
-    pub total: Option<Duration>,
 }
 
 /// One for a whole host; cheap to share.

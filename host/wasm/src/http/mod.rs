@@ -9,6 +9,7 @@ mod connector;
 mod error;
 mod headers;
 mod redirect;
+mod request;
 mod resolver;
 mod target;
 #[cfg(test)]
@@ -16,7 +17,8 @@ mod tests;
 
 pub use body::{BoxError, RequestBody, ResponseBody};
 pub use budget::{Budget, HttpLimits};
-pub use client::{HttpClient, HttpClientOptions, OutRequest, OutResponse, Timeouts};
+pub use client::{HttpClient, HttpClientOptions};
 pub use error::{Direction, HttpError, Phase};
 pub use headers::{FORBIDDEN, parse_headers, text_pairs};
+pub use request::{OutRequest, OutResponse, Timeouts};
 pub use resolver::{Resolver, SystemResolver};
