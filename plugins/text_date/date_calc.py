@@ -9,7 +9,8 @@ import inputs as read
 ID = "date_calc_executor"
 
 DURATION = re.compile(
-    r"(?P<sign>[+-]?)P(?!$)(?:(?P<years>\d{1,9})Y)?(?:(?P<months>\d{1,9})M)?(?:(?P<weeks>\d{1,9})W)?(?:(?P<days>\d{1,9})D)?"
+    r"(?P<sign>[+-]?)P(?!$)(?:(?P<years>\d{1,9})Y)?(?:(?P<months>\d{1,9})M)?"
+    r"(?:(?P<weeks>\d{1,9})W)?(?:(?P<days>\d{1,9})D)?"
     r"(?:T(?!$)(?:(?P<hours>\d{1,9})H)?(?:(?P<minutes>\d{1,9})M)?(?:(?P<seconds>\d{1,9})S)?)?"
 )
 SATURDAY = 5
@@ -29,7 +30,7 @@ DESCRIPTION = {
         EXAMPLE,
         {"operation": "difference", "date": "2024-02-28", "to": "2024-03-01"},
         {"operation": "describe", "date": "2024-07-04T09:30:00+02:00"},
-        {"operation": "business_days", "date": "2024-12-23", "to": "2025-01-02", "holidays": ["2024-12-25", "2025-01-01"]},
+        {"operation": "business_days", "date": "2024-12-23", "to": "2025-01-02", "holidays": ["2024-12-25"]},
         {"operation": "add_business_days", "date": "2024-05-03", "days": 2},
     ],
     "input_schema": {
@@ -44,7 +45,11 @@ DESCRIPTION = {
         },
         "required": ["operation", "date"],
     },
-    "output_schema": {"type": "object", "properties": {"result": {"description": "A date, a number of days, or facts."}}, "required": ["result"]},
+    "output_schema": {
+        "type": "object",
+        "properties": {"result": {"description": "A date, a number of days, or facts."}},
+        "required": ["result"],
+    },
 }
 
 

@@ -22,9 +22,18 @@ DESCRIPTION = {
         "type": "object",
         "properties": {
             "text": {"type": "string", "description": "The text; Unicode."},
-            "top": {"type": "integer", "minimum": 0, "maximum": 1000, "default": 10, "description": "How many terms to list."},
-            "min_length": {"type": "integer", "minimum": 1, "maximum": 100, "default": 1, "description": "Shorter words are no terms."},
-            "stop_words": {"type": "array", "items": {"type": "string"}, "default": [], "description": "Words that are no terms."},
+            "top": {
+                "type": "integer", "minimum": 0, "maximum": 1000, "default": 10,
+                "description": "How many terms to list.",
+            },
+            "min_length": {
+                "type": "integer", "minimum": 1, "maximum": 100, "default": 1,
+                "description": "Shorter words are no terms.",
+            },
+            "stop_words": {
+                "type": "array", "items": {"type": "string"}, "default": [],
+                "description": "Words that are no terms.",
+            },
         },
         "required": ["text"],
     },
@@ -47,7 +56,10 @@ DESCRIPTION = {
                 },
             },
         },
-        "required": ["characters", "words", "unique_words", "sentences", "lines", "average_word_length", "reading_seconds", "top_terms"],
+        "required": [
+            "characters", "words", "unique_words", "sentences", "lines",
+            "average_word_length", "reading_seconds", "top_terms",
+        ],
     },
 }
 

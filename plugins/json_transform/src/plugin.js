@@ -3,7 +3,10 @@
 import { ExpressionError, transform } from './transform.js';
 
 const ID = 'json_transform_executor';
-const EXAMPLE = { data: { items: [{ price: 3, qty: 2 }, { price: 4, qty: 1 }] }, expression: '$sum(items.(price * qty))' };
+const EXAMPLE = {
+  data: { items: [{ price: 3, qty: 2 }, { price: 4, qty: 1 }] },
+  expression: '$sum(items.(price * qty))',
+};
 
 const INFO = {
   id: ID,
@@ -64,7 +67,8 @@ export const executor = {
   describe: guarded(() => [INFO]),
   execute: guarded((call) => {
     if (call.executor !== ID) {
-      throw new ExpressionError('unknown_executor', `this component has no executor \`${call.executor}\`, only \`${ID}\``);
+      const message = `this component has no executor \`${call.executor}\`, only \`${ID}\``;
+      throw new ExpressionError('unknown_executor', message);
     }
     return JSON.stringify(transform(JSON.parse(call.inputs)));
   }),

@@ -25,8 +25,8 @@ export function transform(inputs) {
     throw new ExpressionError('missing_input', '`data` is missing: give the JSON to transform', '/data');
   }
   if (typeof expression !== 'string' || expression.trim() === '') {
-    const given = JSON.stringify(expression) ?? 'nothing';
-    throw new ExpressionError('missing_input', `\`expression\` must be a JSONata expression, got ${given}`, '/expression');
+    const message = `\`expression\` must be a JSONata expression, got ${JSON.stringify(expression) ?? 'nothing'}`;
+    throw new ExpressionError(expression === undefined ? 'missing_input' : 'invalid_input', message, '/expression');
   }
   if (bindings === null || typeof bindings !== 'object' || Array.isArray(bindings)) {
     throw new ExpressionError('invalid_input', '`bindings` must be an object of variable names and values', '/bindings');
@@ -41,7 +41,8 @@ function evaluate(compiled, data, bindings) {
   compiled.assign('__evaluate_entry', () => {
     depth += 1;
     if (depth > MAX_DEPTH) {
-      throw { code: 'U1001', message: `the expression nests more than ${MAX_DEPTH} evaluations; does a function call itself without end?` };
+      const message = `the expression nests more than ${MAX_DEPTH} evaluations; does a function call itself without end?`;
+      throw { code: 'U1001', message };
     }
   });
   compiled.assign('__evaluate_exit', () => { depth -= 1; });
@@ -53,7 +54,8 @@ function attempt(code, expression, step) {
     return step();
   } catch (error) {
     const { code: jsonataCode, position, token } = error;
-    const place = position === undefined ? '' : ` at position ${position} of \`${expression}\``;
+    const shown = expression.length > 200 ? `${expression.slice(0, 200)}…` : expression;
+    const place = position === undefined ? '' : ` at position ${position} of \`${shown}\``;
     const details = { jsonata_code: jsonataCode, position, token };
     throw new ExpressionError(code, `${error.message ?? error}${place}`, '/expression', details);
   }

@@ -67,12 +67,16 @@ class DateCalc(unittest.TestCase):
 
     def test_describe(self):
         self.check(
-            {"weekday": "Monday", "iso_week": "2025-W01", "day_of_year": 365, "quarter": 4, "days_in_month": 31, "leap_year": True},
+            {
+                "weekday": "Monday", "iso_week": "2025-W01", "day_of_year": 365,
+                "quarter": 4, "days_in_month": 31, "leap_year": True,
+            },
             operation="describe", date="2024-12-30",
         )
 
     def test_business_days_both_ways(self):
-        self.check(6, operation="business_days", date="2024-12-23", to="2025-01-02", holidays=["2024-12-25", "2025-01-01"])
+        holidays = ["2024-12-25", "2025-01-01"]
+        self.check(6, operation="business_days", date="2024-12-23", to="2025-01-02", holidays=holidays)
         self.check(-5, operation="business_days", date="2024-05-13", to="2024-05-06")
         self.check("2024-05-07", operation="add_business_days", date="2024-05-03", days=2)
         self.check("2024-05-02", operation="add_business_days", date="2024-05-06", days=-1, holidays=["2024-05-03"])
