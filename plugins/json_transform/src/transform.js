@@ -4,10 +4,10 @@
 // jsonata 1.8 and not 2.x: an executor answers synchronously, and from 2.0 on `evaluate` only gives a promise.
 import jsonata from 'jsonata';
 
-// Evaluations nested inside one another; one level of a recursive function is about three. An expression that calls
-// itself without end would otherwise use up the component's stack (512 KiB hold some hundred) and be a trap without a
-// message; through `$map` and its like a level takes so much stack that it still can be one. Calls in tail position do
-// not nest.
+// Evaluations nested inside one another; one level of a recursive function is two or three. A function that calls itself
+// without end would otherwise use up the component's stack (1 MiB in this host) and be a trap without a message. One
+// that does so through `$reduce` and its like still is: its evaluations do not nest here, only its stack does. Calls in
+// tail position nest nowhere.
 const MAX_DEPTH = 80;
 
 /** Why there is no result: a stable `code`, a sentence, the input it is about, and what JSONata knows of the place. */
