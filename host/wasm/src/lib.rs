@@ -1,7 +1,44 @@
-//! The sandbox: plugins as WebAssembly components.
+//! The sandbox: plugins as WebAssembly components. Loads them, gives them what was granted and nothing else, limits and
+//! measures every call, and replaces them while the host runs. Implements the contracts of `apflow_core::plugin`; the
+//! engine sees no wasmtime.
+//!
+//! ```no_run
+//! use apflow_core::plugin::Plugins;
+//! use apflow_wasm::{WasmOptions, WasmPlugins};
+//!
+//! # async fn example() -> Result<(), apflow_wasm::WasmError> {
+//! let plugins = WasmPlugins::open(WasmOptions { folders: vec!["plugins/dist".into()], ..WasmOptions::default() }).await?;
+//! let rest = plugins.catalog().executors.get("rest_executor").cloned();
+//! # Ok(())
+//! # }
+//! ```
 
+mod adapter;
 mod bindings;
+mod cache;
+mod call;
+mod capability;
+mod describe;
+mod error;
+mod failure;
 pub mod grants;
 pub mod guard;
+pub mod http;
+mod lane;
 pub mod limits;
+mod linker;
+mod loader;
 pub mod manifest;
+mod plugin;
+mod pool;
+mod registry;
+mod sandbox;
+mod source;
+mod state;
+mod stdio;
+mod usage;
+mod watch;
+
+pub use error::{Problem, WasmError};
+pub use registry::{WasmOptions, WasmPlugins};
+pub use source::BundledPlugin;

@@ -1,5 +1,8 @@
-//! x
-pub(crate) mod offered {
+//! Generated from `wit/v0.1`. Interfaces that the contract has and this host does not offer (`net`, `secrets`, `state`,
+//! `tasks`, `checkpoint`) are left out; the loader refuses components that import them.
+
+/// What guests may import.
+pub mod offered {
     wasmtime::component::bindgen!({
         path: "../../wit/v0.1",
         inline: "
@@ -17,18 +20,38 @@ pub(crate) mod offered {
             "apflow:plugin/progress": trappable,
             default: async | trappable,
         },
-    });
-}
-
-pub(crate) mod executor {
-    wasmtime::component::bindgen!({
-        path: "../../wit/v0.1",
-        world: "executor-plugin",
-        exports: { default: async },
         with: {
-            "apflow:plugin/types": super::offered::apflow::plugin::types,
-            "apflow:plugin/log": super::offered::apflow::plugin::log,
-            "apflow:plugin/progress": super::offered::apflow::plugin::progress,
+            "apflow:plugin/http.incoming-body": crate::capability::IncomingBody,
+            "apflow:plugin/process.child": crate::capability::Child,
         },
     });
 }
+
+pub use offered::apflow::plugin::{http, log, process, progress, system, types};
+
+/// Generates one exported interface over the shared types.
+macro_rules! exported {
+    ($module:ident, $world:literal) => {
+        /// An interface that plugins export.
+        pub mod $module {
+            wasmtime::component::bindgen!({
+                path: "../../wit/v0.1",
+                world: $world,
+                exports: { default: async },
+                with: {
+                    "apflow:plugin/types": crate::bindings::v0_1::types,
+                    "apflow:plugin/log": crate::bindings::v0_1::log,
+                    "apflow:plugin/progress": crate::bindings::v0_1::progress,
+                },
+            });
+            pub use exports::apflow::plugin::$module::*;
+        }
+    };
+}
+
+exported!(executor, "executor-plugin");
+exported!(hooks, "hooks-plugin");
+exported!(collector, "collector-plugin");
+
+/// The contract's package and version, as in the names of its interfaces.
+pub(crate) const VERSION: &str = "0.1.0";

@@ -1,0 +1,162 @@
+//! Guest types of the contract from and to core types. What a guest says is bounded here: a failure's text is stored
+//! with the task and shown in lists, so it cannot be a book.
+
+use std::time::Duration;
+
+use apflow_core::error::{FailureKind, TaskError};
+use apflow_core::event::{Event, EventKind};
+use apflow_core::json::Json;
+use apflow_core::plugin::{HookEvent, Invocation, RunFailure};
+use serde_json::{Map, Value};
+
+use super::v0_1::{collector, hooks, types};
+
+/// Bytes of a failure's sentence that are kept.
+const MESSAGE: usize = 4 * 1024;
+/// Bytes of a failure's further data that are kept.
+const EXTRA: usize = 64 * 1024;
+/// Characters of a failure's code.
+const CODE: usize = 100;
+
+/// An invocation for the guest; `limit` is the longest it may take.
+pub(crate) fn invocation(call: &Invocation, limit: Duration) -> types::Invocation {
+    types::Invocation {
+        executor: call.executor.clone(),
+        task_id: call.task_id.to_string(),
+        tree_id: call.tree_id.to_string(),
+        attempt: call.attempt,
+        idempotency_key: call.idempotency_key.clone(),
+        timeout_ms: Some(u32::try_from(limit.as_millis()).unwrap_or(u32::MAX)),
+        inputs: call.inputs.as_str().to_owned(),
+        params: call.params.as_str().to_owned(),
+        trace_parent: call.trace_parent.clone(),
+        extra: "{}".into(),
+    }
+}
+
+/// A hook's event for the guest.
+pub(crate) fn hook_event(event: &HookEvent) -> hooks::HookEvent {
+    let text = |json: &Json| json.as_str().to_owned();
+    hooks::HookEvent {
+        point: event.point.as_str().into(),
+        at: event.at.to_string(),
+        tree_id: event.tree_id.to_string(),
+        task_id: event.task_id.as_ref().map(ToString::to_string),
+        executor: event.executor.clone(),
+        attempt: event.attempt,
+        inputs: event.inputs.as_ref().map(text),
+        outcome: event.outcome.as_ref().map(text),
+        subject: text(&event.subject),
+        extra: "{}".into(),
+    }
+}
+
+/// A measurement for the guest.
+pub(crate) fn measurement(event: &Event) -> collector::Measurement {
+    let data = event.data.as_ref().map(Json::value).unwrap_or_default();
+    let duration = event.started_at.map(|start| event.at.since(start)).unwrap_or_default();
+    let of_tree = event.kind.ends_tree() || event.kind == EventKind::TreeStarted;
+    collector::Measurement {
+        kind: event.kind.as_str().into(),
+        sequence: event.seq.to_string(),
+        at: event.at.to_string(),
+        tree_id: event.tree_id.to_string(),
+        task_id: event.task_id.as_ref().map(ToString::to_string),
+        executor: event.executor.clone(),
+        attempt: if of_tree { 0 } else { event.attempt },
+        duration_ms: duration.as_secs_f64() * 1000.0,
+        code: data.pointer("/error/code").and_then(Value::as_str).map(str::to_owned),
+        extra: data.get("receipt").filter(|receipt| receipt.is_object()).map_or("{}".into(), Value::to_string),
+    }
+}
+
+/// A guest's failure as the engine stores it.
+pub(crate) fn failure(failure: types::Failure) -> RunFailure {
+    match failure {
+        types::Failure::BadInput(one) => issue(FailureKind::BadInput, one).into(),
+        types::Failure::Permanent(one) => issue(FailureKind::Permanent, one).into(),
+        types::Failure::Cancelled => {
+            TaskError::new(FailureKind::Cancelled, "cancelled", "The plugin stopped because it was asked to").into()
+        }
+        types::Failure::Retryable(retry) => RunFailure {
+            error: issue(FailureKind::Retryable, retry.issue),
+            retry_after: retry.after_ms.map(|ms| Duration::from_millis(ms.into())),
+        },
+        types::Failure::Other(text) => other(&text).into(),
+    }
+}
+
+/// A guest's issue as an error of this kind.
+pub(crate) fn issue(kind: FailureKind, issue: types::Issue) -> TaskError {
+    let types::Issue { code, message, pointer, extra } = issue;
+    TaskError { pointer, data: object(&extra), ..TaskError::new(kind, self::code(&code), cut(message, MESSAGE)) }
+}
+
+/// A kind of failure that this version does not know: an object with at least `code` and `message`.
+fn other(text: &str) -> TaskError {
+    let mut data = object(text);
+    let mut take = |key: &str| match data.remove(key) {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
+    };
+    let code = take("code").unwrap_or_default();
+    let message = take("message").unwrap_or_else(|| "The plugin failed and did not say why".into());
+    TaskError { data, ..TaskError::new(FailureKind::Permanent, self::code(&code), cut(message, MESSAGE)) }
+}
+
+/// Codes are for programs: what does not look like one is replaced.
+fn code(text: &str) -> &str {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-' | '.');
+    if (1..=CODE).contains(&text.len()) && text.chars().all(fits) { text } else { "plugin_failure" }
+}
+
+fn object(text: &str) -> Map<String, Value> {
+    if text.len() > EXTRA {
+        return Map::from_iter([("extra_dropped_bytes".to_owned(), text.len().into())]);
+    }
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+/// The beginning of `text`, at most `most` bytes.
+pub(crate) fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wit_issue(code: &str, message: &str, extra: &str) -> types::Issue {
+        types::Issue { code: code.into(), message: message.into(), pointer: Some("/url".into()), extra: extra.into() }
+    }
+
+    #[test]
+    fn failures_keep_kind_code_pointer_and_data() {
+        let one = wit_issue("http_status", "503", r#"{"status": 503}"#);
+        let run = failure(types::Failure::Retryable(types::Retry { issue: one, after_ms: Some(1500) }));
+        assert_eq!(run.retry_after, Some(Duration::from_millis(1500)));
+        assert_eq!((run.error.kind, run.error.code.as_str()), (FailureKind::Retryable, "http_status"));
+        assert_eq!((run.error.pointer.as_deref(), &run.error.data["status"]), (Some("/url"), &503.into()));
+    }
+
+    #[test]
+    fn what_a_guest_says_is_bounded() {
+        let long = "ä".repeat(MESSAGE);
+        let error = issue(FailureKind::Permanent, wit_issue("Not A Code", &long, &format!("\"{}\"", "x".repeat(EXTRA))));
+        assert_eq!(error.code, "plugin_failure");
+        assert!(error.message.len() <= MESSAGE + '…'.len_utf8() && error.message.ends_with('…'));
+        assert_eq!(error.data["extra_dropped_bytes"], EXTRA + 2);
+    }
+
+    #[test]
+    fn failures_of_later_contracts_are_permanent_and_keep_their_words() {
+        let error = failure(types::Failure::Other(r#"{"code":"quota","message":"used up","until":"noon"}"#.into())).error;
+        assert_eq!((error.kind, error.code.as_str(), error.message.as_str()), (FailureKind::Permanent, "quota", "used up"));
+        assert_eq!(error.data["until"], "noon");
+        assert_eq!(failure(types::Failure::Other("nonsense".into())).error.code, "plugin_failure");
+    }
+}

@@ -1,0 +1,197 @@
+//! What the host keeps for one instance of a plugin: who it is, what the present call may and does use, and what WASI
+//! needs, made only when the guest first asks for it. The capabilities work on this.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use apflow_core::plugin::ProgressSink;
+use wasmtime::component::ResourceTable;
+use wasmtime::{ResourceLimiter, UpdateDeadline};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
+
+use crate::grants::{Grants, Mode};
+use crate::http::HttpClient;
+use crate::limits::Limits;
+use crate::stdio::{Captured, GuestOutput};
+use crate::usage::Usage;
+
+/// What is the same for all calls of one version of a plugin.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    /// Name.
+    pub name: String,
+    /// Version.
+    pub version: String,
+    /// SHA-256 of the component, the first 16 hex digits.
+    pub digest: String,
+    /// Limits of every call.
+    pub limits: Limits,
+    /// What it may do.
+    pub grants: Arc<Grants>,
+    /// The way out; one for all plugins.
+    pub http: Arc<HttpClient>,
+}
+
+/// The present call.
+pub(crate) struct Call {
+    /// What it uses.
+    pub usage: Arc<Usage>,
+    /// When it must have ended.
+    pub deadline: Instant,
+    /// Where progress goes; only executors have any.
+    pub progress: Option<Arc<dyn ProgressSink>>,
+    /// The task, for the log; empty where there is none.
+    pub task: String,
+    /// The attempt, for the log.
+    pub attempt: u32,
+    /// Programs so far.
+    pub processes: u32,
+}
+
+/// Why the host ends a call from inside; found again in the error that the call returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Ended {
+    /// The time is up.
+    #[error("the deadline has passed")]
+    Deadline,
+    /// The guest has called the host too often.
+    #[error("too many calls to the host")]
+    HostCalls,
+}
+
+/// The data of an instance's store.
+pub(crate) struct GuestState {
+    /// Whose instance it is.
+    pub identity: Arc<Identity>,
+    /// What it is doing.
+    pub call: Call,
+    /// Host resources that the guest holds.
+    pub table: ResourceTable,
+    memory: Memory,
+    wasi: Option<Box<Wasi>>,
+    /// State of `wasi:http`.
+    pub wasi_http: crate::capability::WasiHttpState,
+}
+
+struct Wasi {
+    ctx: WasiCtx,
+    output: Arc<Captured>,
+}
+
+impl GuestState {
+    /// The state of a new instance for its first call.
+    pub fn new(identity: Arc<Identity>, call: Call) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(identity.limits.open_resources as usize);
+        let wasi_http = crate::capability::WasiHttpState::default();
+        Self { identity, call, table, memory: Memory::default(), wasi: None, wasi_http }
+    }
+
+    /// The instance begins another call.
+    pub fn begin(&mut self, call: Call) {
+        call.usage.see_memory(self.memory.bytes);
+        if let Some(wasi) = &self.wasi {
+            wasi.output.clear();
+            call.usage.capture(&wasi.output);
+        }
+        self.call = call;
+    }
+
+    /// Counts a call from guest to host.
+    pub fn enter(&mut self) -> Result<(), Ended> {
+        let calls = self.call.usage.add_host_call();
+        if calls > self.identity.limits.host_calls { Err(Ended::HostCalls) } else { Ok(()) }
+    }
+
+    /// Whether the guest may go on; asked at every tick of the sandbox's clock.
+    pub fn tick(&self) -> wasmtime::Result<UpdateDeadline> {
+        if Instant::now() >= self.call.deadline {
+            return Err(Ended::Deadline.into());
+        }
+        // Calls through WASI are counted where no error can be returned, so they are judged here.
+        if self.call.usage.host_calls() > self.identity.limits.host_calls {
+            return Err(Ended::HostCalls.into());
+        }
+        Ok(UpdateDeadline::Yield(1))
+    }
+
+}
+
+impl Wasi {
+    fn new(identity: &Identity, call: &Call) -> Box<Self> {
+        let output = Arc::new(Captured::default());
+        call.usage.capture(&output);
+        Box::new(Self { ctx: wasi_ctx(&identity.grants, &output), output })
+    }
+}
+
+/// Clocks and random numbers for all; variables and folders as granted; sockets for none (they are there, because
+/// interpreters import them, and refuse every address).
+fn wasi_ctx(grants: &Grants, output: &Arc<Captured>) -> WasiCtx {
+    let mut builder = WasiCtx::builder();
+    builder.stdout(GuestOutput(Arc::clone(output))).stderr(GuestOutput(Arc::clone(output)));
+    builder.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
+    for (name, value) in grants.env(|name| std::env::var(name).ok()) {
+        builder.env(name, value);
+    }
+    for folder in grants.folders() {
+        let perms = match folder.mode {
+            Mode::ReadOnly => FsPerms::ReadOnly,
+            Mode::ReadWrite => FsPerms::ReadWrite,
+        };
+        if let Err(error) = builder.preopened_dir(&folder.host, &folder.guest, perms) {
+            let host = folder.host.display();
+            tracing::warn!(plugin = grants.plugin(), %host, %error, "a granted folder cannot be opened and is left out");
+        }
+    }
+    builder.build()
+}
+
+impl WasiView for GuestState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.call.usage.add_host_call();
+        let Self { identity, call, wasi, table, .. } = self;
+        let wasi = wasi.get_or_insert_with(|| Wasi::new(identity, call));
+        WasiCtxView { ctx: &mut wasi.ctx, table }
+    }
+}
+
+// Types only; nothing to call.
+impl crate::bindings::v0_1::types::Host for GuestState {}
+
+/// Sums over all memories and tables of an instance.
+#[derive(Debug, Default)]
+struct Memory {
+    bytes: u64,
+    elements: u64,
+}
+
+impl ResourceLimiter for GuestState {
+    fn memory_growing(&mut self, current: usize, desired: usize, most: Option<usize>) -> wasmtime::Result<bool> {
+        if most.is_some_and(|most| desired > most) {
+            return Ok(true); // It will fail by the memory's own limit, so it must not be counted.
+        }
+        let total = self.memory.bytes.saturating_add(desired.saturating_sub(current) as u64);
+        if total > self.identity.limits.memory_bytes {
+            self.call.usage.memory_refused.store(true, Relaxed);
+            return Ok(false);
+        }
+        self.memory.bytes = total;
+        self.call.usage.see_memory(total);
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, most: Option<usize>) -> wasmtime::Result<bool> {
+        if most.is_some_and(|most| desired > most) {
+            return Ok(true);
+        }
+        let total = self.memory.elements.saturating_add(desired.saturating_sub(current) as u64);
+        if total > self.identity.limits.table_elements {
+            self.call.usage.tables_refused.store(true, Relaxed);
+            return Ok(false);
+        }
+        self.memory.elements = total;
+        Ok(true)
+    }
+}

@@ -1,0 +1,13 @@
+//! The sandbox with real components, in one binary: `loading` what is and is not a plugin, `calls` and their receipts,
+//! `limits` and crashes, `cancelling`, `capability` by capability, `sharing` of instances, `reloading` while calls run.
+//! Components are built by `cargo xtask plugins`; without them every test fails with that command.
+
+mod calls;
+mod cancelling;
+mod capability;
+mod deciding;
+mod harness;
+mod limits;
+mod loading;
+mod reloading;
+mod sharing;
