@@ -7,17 +7,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use apflow_core::clock::{Clock, SystemClock};
 use apflow_core::error::{Error, ErrorCode, Result};
 use apflow_core::id::TreeId;
-use apflow_core::plugin::{Catalog, Collector, Executor, FixedPlugins, Hook, Plugins};
+use apflow_core::plugin::{Collector, Executor, Hook};
 use apflow_core::task::{Task, TreeStatus};
 use apflow_engine::{Engine, Started};
 use apflow_store::StoreOptions;
-use apflow_wasm::{WasmOptions, WasmPlugins};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::bundled;
-use crate::config::{Config, Durability, Home};
+use crate::components;
+use crate::config::{Config, Durability};
 use crate::lock::DatabaseLock;
 use crate::plugins::{Joined, Native};
 
@@ -92,9 +91,10 @@ impl HostBuilder {
         config.check()?;
         let clock = clock.unwrap_or_else(|| Arc::new(SystemClock));
         let lock = config.database.file().map(|file| prepare(&file)).transpose()?;
-        let options = StoreOptions { durability: durability(config.database.durability) };
+        let durability = durability(config.database.durability);
+        let options = StoreOptions { durability, ..StoreOptions::default() };
         let store = apflow_store::open(&config.database.url, options).await?;
-        let components = components(&config, &clock).await?;
+        let components = components::load(&config, &clock).await?;
         let plugins = Joined::over(components, native);
         let options = config.engine.options(&config.limits, env!("CARGO_PKG_VERSION"));
         let engine = Engine::start(store, plugins, clock, options).await?;
@@ -244,25 +244,4 @@ const fn durability(durability: Durability) -> apflow_store::Durability {
         Durability::Full => apflow_store::Durability::Full,
         Durability::Normal => apflow_store::Durability::Normal,
     }
-}
-
-/// The sandbox with everything that is to be loaded; without anything to load there is no sandbox.
-async fn components(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Plugins>> {
-    let sandbox = &config.sandbox;
-    let folders = sandbox.folders_or_default(Path::new(""));
-    let bundled = if sandbox.bundled { bundled::plugins() } else { Vec::new() };
-    if folders.is_empty() && bundled.is_empty() {
-        return Ok(Arc::new(FixedPlugins(Arc::new(Catalog::default()))));
-    }
-    let options = WasmOptions {
-        folders,
-        bundled,
-        cache: sandbox.cache_or_default(&Home::find()),
-        limits: sandbox.limits.clone(),
-        policies: config.plugins.clone(),
-        watch: sandbox.watch,
-        max_instances: sandbox.max_instances,
-        clock: Arc::clone(clock),
-    };
-    Ok(Arc::new(WasmPlugins::open(options).await?))
 }

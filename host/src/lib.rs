@@ -48,6 +48,7 @@
 //! server, `cli` the binary `apflow`, and `bundled` puts the shipped plugins inside.
 
 mod bundled;
+mod components;
 pub mod config;
 pub mod host;
 mod lock;
@@ -61,5 +62,6 @@ pub use apflow_core::task;
 pub use apflow_engine::{Engine, Started};
 #[cfg(feature = "server")]
 pub use apflow_server as server;
+pub use components::inspect_plugin;
 pub use config::Config;
 pub use host::{Finished, Host, HostBuilder};

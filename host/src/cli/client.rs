@@ -50,11 +50,6 @@ impl Client {
         Ok(Self { base, http, next_id: AtomicU64::new(1) })
     }
 
-    /// Where it is.
-    pub fn url(&self) -> &str {
-        &self.base
-    }
-
     /// Calls a method and waits for its result.
     pub async fn call(&self, door: Door, method: &str, params: Value) -> Result<Value, Failure> {
         let response = self.send(door, method, params).await?;

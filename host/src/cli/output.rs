@@ -71,7 +71,7 @@ fn ids(value: &Value) -> Vec<&str> {
 /// A table without lines, as wide as the terminal; in a pipe as wide as its content.
 pub fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     if console::Term::stdout().is_term() {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     }
@@ -79,10 +79,10 @@ pub fn table(header: &[&str]) -> Table {
     table
 }
 
-/// The text of a table: no spaces at the ends of lines.
+/// The text of a table, without the spaces that pad the first and the last column.
 pub fn text_of(table: &Table) -> String {
-    let lines: Vec<String> = table.lines().map(|line| line.trim_end().trim_start_matches(' ').to_owned()).collect();
-    lines.join("\n")
+    let bare = |line: String| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned();
+    table.lines().map(bare).collect::<Vec<_>>().join("\n")
 }
 
 /// A status in its colour.

@@ -61,9 +61,9 @@ pub fn task(task: &Value) -> String {
         "timeout_ms",
     ];
     const DOCUMENTS: [&str; 6] = ["inputs", "params", "schemas", "metadata", "retry", "result"];
-    let says = |name: &&str| task.get(*name).is_some_and(|value| !value.is_null() && *value != serde_json::json!({}));
-    let mut text: Vec<String> =
-        LINES.iter().filter(says).map(|name| format!("{name:<20} {}", field(task, name))).collect();
+    let says = |name: &str| task.get(name).is_some_and(|value| !value.is_null() && *value != serde_json::json!({}));
+    let lines = LINES.iter().filter(|name| says(name));
+    let mut text: Vec<String> = lines.map(|name| format!("{name:<20} {}", field(task, name))).collect();
     let dependencies: Vec<String> =
         task["dependencies"].as_array().into_iter().flatten().map(|one| field(one, "id")).collect();
     if !dependencies.is_empty() {

@@ -2,6 +2,7 @@
 //! interrupt or a termination signal stops it in good order.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use apflow_host::Host;
 use apflow_host::config::ServerConfig;
@@ -48,12 +49,23 @@ pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "the server is reachable from other machines and asks for no authentication");
     }
-    let options = ServerOptions { max_body_bytes: server.max_body_bytes };
-    let served = apflow_server::serve(listener, host.engine().clone(), options, stop).await;
+    let router = apflow_server::router(host.engine().clone(), options(&server));
+    let served = apflow_server::serve(listener, router, stop).await;
     host.stop().await;
     served.map_err(|error| Failure::missing("server_failed", format!("The server stopped: {error}")))?;
     tracing::info!("stopped");
     Ok(Exit::Success)
+}
+
+fn options(server: &ServerConfig) -> ServerOptions {
+    ServerOptions {
+        max_body_bytes: server.max_body_bytes,
+        body_timeout: Duration::from_millis(server.body_timeout_ms.into()),
+        max_batch: server.max_batch,
+        max_streams: server.max_streams,
+        keep_alive: Duration::from_millis(server.keep_alive_ms.into()),
+        allowed_origins: server.allowed_origins.clone(),
+    }
 }
 
 async fn listen(server: &ServerConfig) -> Result<(TcpListener, SocketAddr), Failure> {
@@ -94,5 +106,16 @@ fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
                 error.print();
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_of_configuration_and_server_are_the_same() {
+        let (ours, theirs) = (options(&ServerConfig::default()), ServerOptions::default());
+        assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
     }
 }

@@ -48,7 +48,7 @@ impl TargetArgs {
     /// Opens the target.
     pub async fn open(&self, need: Need) -> Result<Target, Failure> {
         if self.local {
-            let loaded = self.host.load(Vec::new())?;
+            let loaded = self.load()?;
             start_logging(&loaded, Some("warn"));
             let host = Host::builder().config(config_for(&loaded, need)).start().await?;
             return Ok(Target::Local(Box::new(host)));
@@ -61,6 +61,11 @@ impl TargetArgs {
         Client::new(&self.server_url()?).map(Target::Server)
     }
 
+    /// The configuration, for commands that need nothing else.
+    pub fn load(&self) -> Result<Loaded, Failure> {
+        self.host.load(Vec::new())
+    }
+
     fn server_url(&self) -> Result<String, Failure> {
         if let Some(url) = &self.server {
             return Ok(url.clone());
@@ -69,7 +74,7 @@ impl TargetArgs {
         let named = ["APFLOW_SERVER_URL", "APFLOW_BASE_URL"].iter().find_map(|name| environment.get(*name));
         match named.filter(|url| !url.is_empty()) {
             Some(url) => Ok(url.clone()),
-            None => Ok(url_of(&self.host.load(Vec::new())?.config.server)),
+            None => Ok(url_of(&self.load()?.config.server)),
         }
     }
 }

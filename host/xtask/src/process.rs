@@ -30,6 +30,16 @@ pub fn run_quietly(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Standard output, trimmed; anything but exit code 0 is an error that holds what it wrote.
+pub fn read(command: &mut Command) -> Result<String> {
+    let output = command.output().with_context(|| format!("cannot start {}", line(command)))?;
+    if !output.status.success() {
+        let text = String::from_utf8_lossy(&output.stderr);
+        bail!("{} ended with {}: {}", line(command), output.status, text.trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
 /// Standard output, trimmed, of a program that may be missing or fail: then none.
 pub fn probe(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
@@ -84,5 +94,7 @@ mod tests {
         assert_eq!(run_within(Duration::from_secs(60), &mut command).unwrap_err().to_string(), "last");
         let error = run_quietly(&mut command).unwrap_err().to_string();
         assert!(error.contains("exit status: 3") && error.contains("first"), "{error}");
+        let error = read(&mut command).unwrap_err().to_string();
+        assert!(error.contains("exit status: 3") && error.contains("last"), "{error}");
     }
 }

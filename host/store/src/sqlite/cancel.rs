@@ -149,3 +149,9 @@ SELECT tree AS touched FROM finished LIMIT 1;
         *COUNT,
     )
 });
+
+/// The text, for the test that looks at its plan.
+#[cfg(test)]
+pub(super) fn text() -> &'static str {
+    &TAKE
+}

@@ -41,21 +41,35 @@ SELECT e.seq, coalesce(x.id, rx.id), coalesce(t.id, rt.id), coalesce(t.executor,
 
 pub(super) async fn events(store: &SqliteStore, query: &EventQuery) -> Result<Vec<Event>> {
     static ALL: LazyLock<String> = LazyLock::new(|| text("true"));
-    // The id may have been used before, by a tree that is deleted.
-    static OF_TREE: LazyLock<String> = LazyLock::new(|| {
-        text(
-            "e.tree IN (SELECT n FROM trees WHERE id = $4 UNION ALL SELECT n FROM removed_trees WHERE id = $4)",
-        )
-    });
+    static OF_TREE: LazyLock<String> = LazyLock::new(|| text("e.tree = $4"));
+    static OF_TREES: LazyLock<String> = LazyLock::new(|| text("e.tree IN (SELECT value FROM json_each($5))"));
+    let trees = match &query.tree {
+        Some(tree) => trees(store, tree).await?,
+        None => Vec::new(),
+    };
+    // One tree is not written as a list of one: only an equality reads the index in the order of `seq`, so that a page
+    // of a long log costs a page.
+    let text = match (&query.tree, &trees[..]) {
+        (None, _) => ALL.as_str(),
+        (Some(_), []) => return Ok(Vec::new()),
+        (Some(_), [_]) => OF_TREE.as_str(),
+        (Some(_), _) => OF_TREES.as_str(),
+    };
     let kinds: Vec<i64> = query.kinds.iter().map(|kind| kind.number()).collect();
     let kinds = if kinds.is_empty() { None } else { Some(to_json("list of event kinds", &kinds)?) };
-    let text = if query.tree.is_some() { OF_TREE.as_str() } else { ALL.as_str() };
     let statement = sqlx::query(text)
         .bind(query.after.0)
         .bind(kinds)
         .bind(i64::from(query.limit))
-        .bind(query.tree.as_ref().map(|tree| tree.as_str().to_owned()));
+        .bind(trees.first().copied())
+        .bind(to_json("list of trees", &trees)?);
     store.read(statement, event).await
+}
+
+/// The keys of the trees that have or had this id: several, if one was deleted and its id used again.
+async fn trees(store: &SqliteStore, id: &TreeId) -> Result<Vec<i64>> {
+    let text = "SELECT n FROM trees WHERE id = $1 UNION ALL SELECT n FROM removed_trees WHERE id = $1";
+    store.read(sqlx::query(text).bind(id.as_str().to_owned()), |row| at(row, 0)).await
 }
 
 fn text(which: &str) -> String {
@@ -128,7 +142,7 @@ pub(super) async fn keep(writing: &mut Writing<'_>, tree: i64, keys: &str) -> Re
     let kept = writing.rows(statement, read).await?;
     let write = "
 UPDATE events SET data = k.data FROM (SELECT value->>0 AS seq, value->>1 AS data FROM json_each($1)) AS k
- WHERE events.seq = k.seq";
+ WHERE events.seq IN (SELECT value->>0 FROM json_each($1)) AND k.seq = events.seq";
     Ok(writing.step(sqlx::query(write).bind(to_json("list of events", &kept)?), |_| Ok(())).await?)
 }
 

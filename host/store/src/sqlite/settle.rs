@@ -3,7 +3,8 @@
 //! put these pieces into their text. Parameter `$1` is the time, here as everywhere.
 //!
 //! The pieces are set-based and linear in the tasks that finish and their edges. `CROSS JOIN` fixes the order: scratch
-//! table first, then lookups by key.
+//! table first, then lookups by key. An `UPDATE … FROM` cannot be told so and walks through its target, which is why the
+//! rows to change are always named by `IN`.
 
 use std::sync::LazyLock;
 
@@ -64,7 +65,8 @@ UPDATE blocked SET cause = way.cause FROM (
     SELECT n, cause FROM way
 ) AS way WHERE blocked.n = way.n;
 
-UPDATE waiting SET blocked_by = b.cause FROM blocked AS b WHERE waiting.n = b.n;
+UPDATE waiting SET blocked_by = (SELECT b.cause FROM blocked b WHERE b.n = waiting.n)
+ WHERE n IN (SELECT n FROM blocked);
 
 -- A task that ran in an earlier execution was pending while it waited, and stays so.
 INSERT OR REPLACE INTO reopened (n, attempt)
@@ -92,8 +94,8 @@ SELECT e.task, count(*)
  WHERE f.all_edges OR e.required = 0
  GROUP BY e.task;
 
-UPDATE waiting SET waiting_on = waiting.waiting_on - r.k
-  FROM released AS r WHERE waiting.n = r.n AND waiting.blocked_by IS NULL;
+UPDATE waiting SET waiting_on = waiting_on - (SELECT r.k FROM released r WHERE r.n = waiting.n)
+ WHERE n IN (SELECT n FROM released) AND blocked_by IS NULL;
 
 INSERT INTO ready (n, tree, priority, due, attempt, base, token)
 SELECT w.n, w.tree, w.priority, w.due, w.attempt, w.base, w.token
@@ -127,7 +129,7 @@ UPDATE trees
                      WHEN trees.cancelled + c.cancelled > 0 THEN {CANCELLED}
                      ELSE {COMPLETED} END,
        ended_at = CASE WHEN trees.open > c.open THEN trees.ended_at ELSE $1 END
-  FROM counted AS c WHERE trees.n = c.n AND trees.open > 0;
+  FROM counted AS c WHERE trees.n IN (SELECT n FROM counted) AND c.n = trees.n AND trees.open > 0;
 
 INSERT INTO events (tree, attempt, kind, at)
 SELECT t.n, t.execution,

@@ -3,7 +3,7 @@
 
 use super::Plugin;
 use crate::layout::Layout;
-use crate::process::{line, probe, say};
+use crate::process::{line, read, say};
 use crate::toolchain::{TARGET, Toolchain};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -47,8 +47,8 @@ pub fn by_workspace<'a>(
     for plugin in plugins {
         let mut locate = layout.cargo();
         locate.args(["locate-project", "--workspace", "--message-format", "plain", "--manifest-path"]);
-        let manifest = probe(locate.arg(plugin.folder.join("Cargo.toml")))
-            .with_context(|| format!("{} has no Cargo.toml that cargo can read", plugin.folder.display()))?;
+        let manifest = read(locate.arg(plugin.folder.join("Cargo.toml")))
+            .with_context(|| format!("cargo cannot read the manifest in {}", plugin.folder.display()))?;
         let root = Path::new(&manifest).parent().context("a manifest is in a folder")?.to_owned();
         workspaces.entry(root).or_default().push(plugin);
     }

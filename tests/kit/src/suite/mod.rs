@@ -1,7 +1,7 @@
 //! The conformance suite of [`Store`](apflow_core::store::Store): one case for each promise, run against the store in
 //! memory and every database. A store's own test file holds two lines:
 //!
-//! ```ignore
+//! ```text
 //! async fn open() -> (Arc<dyn Store>, TempDir) { … }   // or just Arc<dyn Store>; empty, and its own for each case
 //! apflow_testkit::store_suite!(open);
 //! ```

@@ -84,9 +84,9 @@ impl Draw {
         let full = self.trees.len() >= TREES;
         match self.random.below(100) {
             _ if self.trees.len() < 2 => self.insert(),
-            0..10 if !full => self.insert(),
-            0..15 => Op::Execute { task: self.task(), rerun_completed: self.random.percent(25) },
-            15..23 => self.cancel(),
+            0..9 if !full => self.insert(),
+            0..18 => Op::Execute { task: self.task(), rerun_completed: self.random.percent(25) },
+            18..23 => self.cancel(),
             23..36 => self.update(pair),
             36..40 => Op::Delete { task: self.task() },
             40..43 => Op::Open { node: self.random.below(NODES), lease_ms: self.lease() },

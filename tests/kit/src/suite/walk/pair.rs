@@ -21,6 +21,9 @@ use super::seen::{self, Names};
 use crate::history::{self, Rules, Summary};
 use crate::mem::MemStore;
 
+/// The key of an error's code; no answer has it.
+const REFUSED: &str = "refused with";
+
 /// One of the two stores, and what the walk knows of it.
 struct Side {
     store: Arc<dyn Store>,
@@ -85,7 +88,7 @@ impl Pair {
 
     /// Remembers new tasks and changed dependencies.
     async fn learn(&mut self, op: &Op, answer: &Value) {
-        let refused = answer.get("error").is_some();
+        let refused = answer.get(REFUSED).is_some();
         match op {
             Op::Insert { tasks, .. } if !refused => {
                 let inserted = self.sut.store.subtree(&tree(tasks.clone()).root().clone()).await.unwrap();
@@ -131,10 +134,11 @@ impl Pair {
             self.step(&Op::Open { node, lease_ms: 1_000_000_000 }).await?;
         }
         for _ in 0..1_000 {
+            // Longer than any delay: what is put off is due now.
+            self.step(&Op::Wait { millis: 10_000 }).await?;
             let finished: Vec<_> = (0..self.sut.held.len()).map(|i| (i, Ending::Complete)).collect();
             let idle = finished.is_empty();
             self.step(&Op::Turn { node: 0, finished, progress: Vec::new(), claim: 50 }).await?;
-            self.step(&Op::Wait { millis: 10_000 }).await?;
             if idle && self.sut.held.is_empty() {
                 return Ok(());
             }
@@ -178,7 +182,7 @@ impl Side {
     async fn perform(&mut self, op: &Op, now: Timestamp) -> Value {
         match self.answer(op, now).await {
             Ok(answer) => answer,
-            Err(error) => json!({"error": error.code.as_str()}),
+            Err(error) => json!({REFUSED: error.code.as_str()}),
         }
     }
 
