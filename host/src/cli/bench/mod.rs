@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::errors::{Exit, Failure};
 use super::options::{HostArgs, start_logging};
-use super::output::{Format, Output, print_text};
+use super::output::{Format, Output, print_text, table, text_of};
 
 /// The executor that does nothing.
 const EXECUTOR: &str = "noop_executor";
@@ -148,12 +148,12 @@ async fn fan(args: &BenchArgs, config: &Config) -> Result<Row, Failure> {
 
 async fn start(args: &BenchArgs, config: &Config) -> Result<Row, Failure> {
     let folder = temporary()?;
-    let plugins = config.sandbox.folders_or_default(Path::new("."));
+    let plugins = &config.sandbox.folders;
     // The first start compiles; what is measured is the start with a warm cache.
-    process::measure(folder.path(), &plugins).await?;
+    process::measure(folder.path(), plugins).await?;
     let mut measured = Vec::new();
     for _ in 0..args.rounds {
-        measured.push(process::measure(folder.path(), &plugins).await?);
+        measured.push(process::measure(folder.path(), plugins).await?);
     }
     Ok(Row {
         what: "server, warm cache".into(),
@@ -233,15 +233,14 @@ fn show(args: &BenchArgs, rows: &[Row]) {
         args.output.json(&json!({ "rounds": args.rounds, "scenarios": list }));
         return;
     }
-    let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::NOTHING).set_header(["scenario", "figure", "median", "unit"]);
+    let mut table = table(&["scenario", "figure", "median", "unit"]);
     for row in rows {
         for (name, value, unit) in &row.figures {
             let digits = if *value < 10.0 { 2 } else { 0 };
             table.add_row([row.what.clone(), (*name).into(), format!("{value:.digits$}"), (*unit).into()]);
         }
     }
-    print_text(&table.to_string());
+    print_text(&text_of(&table));
 }
 
 #[cfg(test)]
