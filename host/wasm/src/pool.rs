@@ -57,10 +57,11 @@ impl Pool {
             Sharing::None => return None,
             _ => self.idle.lock().unwrap_or_else(PoisonError::into_inner),
         };
-        let place = match self.sharing {
-            Sharing::Tree { .. } => idle.iter().rposition(|(of, _)| of.as_ref() == tree)?,
-            _ => idle.len().checked_sub(1)?,
-        };
+        let fits = |of: &Option<TreeId>| !matches!(self.sharing, Sharing::Tree { .. }) || of.as_ref() == tree;
+        // The one that has served most: while calls do not overlap it is always the same one, and what it remembers
+        // is in one place.
+        let places = idle.iter().enumerate().filter(|(_, (of, _))| fits(of));
+        let (place, _) = places.max_by_key(|(_, (_, live))| live.calls)?;
         idle.remove(place).map(|(_, live)| live)
     }
 
