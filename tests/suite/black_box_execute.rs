@@ -349,7 +349,7 @@ async fn case_44_commands_are_off_and_never_see_a_shell() {
     ];
     let open = Server::start(Setup { env, ..Setup::default() }).await;
     open.run(command("plain", "echo 'a b'")).await;
-    assert_eq!(open.task("plain").await["result"]["stdout"], "a b\n", "{}", open.task("plain").await);
+    assert_eq!(open.task("plain").await["result"]["stdout"], "a b", "{}", open.task("plain").await);
     for (id, text) in [("chain", "echo a; id"), ("pipe", "echo a | id"), ("substitution", "echo $(id)"), ("other", "id")] {
         open.run(command(id, text)).await;
         let failed = open.task(id).await;
