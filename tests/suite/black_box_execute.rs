@@ -98,7 +98,7 @@ async fn case_16_a_parent_does_not_wait_for_its_children() {
     let child = |name: &str| with(info(name), json!({"id": name, "parent_id": "root"}));
     server.run(json!([with(info("root"), json!({"id": "root"})), child("a"), child("b")])).await;
     // Same priority, no dependencies: the order of the array.
-    let log = server.tasks("events.list", json!({"task_id": "root", "limit": 100})).await;
+    let log = server.tasks("events.list", json!({"tree": "root", "limit": 100})).await;
     let started: Vec<&str> = log["events"].as_array().unwrap().iter()
         .filter(|event| event["kind"] == "task.started")
         .map(|event| event["task_id"].as_str().unwrap())
@@ -414,9 +414,9 @@ async fn retries_follow_the_policy_and_attempts_are_kept() {
     let flaky = task("flaky", "fail_retryable", json!({"inputs": {"failures": 2}, "retry": retry}));
     assert_eq!(server.run(json!([flaky])).await["status"], "completed");
     let attempts = server.tasks("tasks.attempts", json!({"task_id": "flaky"})).await;
-    let statuses: Vec<&str> = attempts["attempts"].as_array().unwrap().iter().map(|a| a["status"].as_str().unwrap()).collect();
+    let statuses: Vec<&str> = attempts.as_array().unwrap().iter().map(|a| a["status"].as_str().unwrap()).collect();
     assert_eq!(statuses, ["failed", "failed", "completed"], "{attempts}");
-    assert_eq!(attempts["attempts"][2]["receipt"]["plugin"], "hostile", "{attempts}");
+    assert_eq!(attempts[2]["receipt"]["plugin"], "hostile", "{attempts}");
     let once = task("once", "fail_retryable", json!({"inputs": {"failures": 1}}));
     assert_eq!(server.run(json!([once])).await["status"], "failed");
 }

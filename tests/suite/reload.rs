@@ -62,7 +62,7 @@ async fn one(server: &Server) -> Value {
     assert_eq!(answer["status"], "completed", "{answer}");
     let id = answer["root_task_id"].as_str().unwrap();
     let attempts = server.tasks("tasks.attempts", json!({"task_id": id})).await;
-    attempts["attempts"][0]["receipt"]["digest"].clone()
+    attempts[0]["receipt"]["digest"].clone()
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ pub(crate) async fn read(request: Request, options: &ServerOptions) -> Result<By
         Ok(read) => read,
         Err(_) => Err(Error::new(
             ErrorCode::InvalidRequest,
-            format!("The request did not arrive within {:?} (server.body_timeout)", options.body_timeout),
+            format!("The request did not arrive within {:?} (server.body_timeout_ms)", options.body_timeout),
         )),
     }
 }

@@ -42,13 +42,13 @@ use subscription::Subscriptions;
 pub struct ServerOptions {
     /// Bytes of one request (`server.max_body_bytes`).
     pub max_body_bytes: usize,
-    /// Longest time for a request to arrive in full (`server.body_timeout`).
+    /// Longest time for a request to arrive in full (`server.body_timeout_ms`).
     pub body_timeout: Duration,
     /// Calls in one batch (`server.max_batch`).
     pub max_batch: usize,
     /// Event streams that are open at the same time (`server.max_streams`).
     pub max_streams: usize,
-    /// Silence on an event stream before a comment is sent (`server.keep_alive`).
+    /// Silence on an event stream before a comment is sent (`server.keep_alive_ms`).
     pub keep_alive: Duration,
     /// Web origins other than the server's own whose pages may call it, for example `http://localhost:3000`
     /// (`server.allowed_origins`).

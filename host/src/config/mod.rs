@@ -141,18 +141,31 @@ impl Layers {
         });
     }
 
-    /// A table of policy replaces what is shipped for that plugin; a switch of the environment only adds to it.
+    /// A switch of the environment adds to the grants that are in force without it.
     fn put_over_shipped(&mut self, grant: Grant) -> Result<()> {
-        let said = self.table.get("plugins").is_some_and(|plugins| plugins.get(grant.plugin).is_some());
-        if let Some(shipped) = PluginPolicy::shipped().get(grant.plugin).filter(|_| !said) {
-            let policy = Value::try_from(shipped).map_err(|error| internal(&error))?;
-            let policies = Table::from_iter([(grant.plugin.to_owned(), policy)]);
-            let table = Table::from_iter([("plugins".to_owned(), Value::Table(policies))]);
-            merge(&mut self.table, table, "", &mut |_| {});
+        let plugins = self.table.entry("plugins").or_insert_with(|| Value::Table(Table::new()));
+        if let Value::Table(plugins) = plugins {
+            plugins.entry(grant.plugin).or_insert_with(|| Value::Table(Table::new()));
         }
+        keep_shipped_grants(&mut self.table)?;
         self.put(grant.table, grant.variable);
         Ok(())
     }
+}
+
+/// A table of policy that does not speak of grants leaves those that are shipped for that plugin, so that changing a
+/// limit takes nothing away. A `grants` table, even an empty one, replaces them as a whole.
+fn keep_shipped_grants(table: &mut Table) -> Result<()> {
+    let Some(Value::Table(plugins)) = table.get_mut("plugins") else { return Ok(()) };
+    for (name, policy) in plugins.iter_mut() {
+        if let (Some(shipped), Value::Table(policy)) = (PluginPolicy::shipped().get(name), policy)
+            && !policy.contains_key("grants")
+        {
+            let grants = Value::try_from(&shipped.grants).map_err(|error| internal(&error))?;
+            policy.insert("grants".into(), grants);
+        }
+    }
+    Ok(())
 }
 
 fn merge(base: &mut Table, layer: Table, above: &str, set: &mut impl FnMut(&str)) {
@@ -177,7 +190,8 @@ fn defaults() -> Result<Table> {
     Table::try_from(Config::default()).map_err(|error| internal(&error))
 }
 
-fn from_table(table: Table) -> Result<Config> {
+fn from_table(mut table: Table) -> Result<Config> {
+    keep_shipped_grants(&mut table)?;
     table.try_into().map_err(|error: toml::de::Error| internal(&error))
 }
 

@@ -41,17 +41,30 @@ fn policies_of_plugins_are_joined_key_by_key() {
 }
 
 #[test]
-fn a_switch_adds_to_what_is_shipped_and_a_table_replaces_it() {
+fn shipped_grants_stay_until_a_table_of_grants_replaces_them() {
+    let grants = |text: &str| Config::parse(text).unwrap().plugins["rest_executor"].grants.clone();
+    let shipped = &PluginPolicy::shipped()["rest_executor"].grants;
+    assert_eq!(&grants("[plugins.rest_executor.limits]\ndeadline_ms = 5\n"), shipped);
+    assert!(grants("[plugins.rest_executor.grants]\n").is_empty());
+    assert_eq!(grants("[plugins.rest_executor.grants]\nhttp = [\"https://a.test\"]\n").http.len(), 1);
+}
+
+#[test]
+fn a_switch_adds_to_the_grants_in_force() {
     let switch = [("APFLOW_REST_ALLOW_PRIVATE_URLS", "1")];
-    let loaded = load(&sources(None, &switch, &[])).unwrap();
-    let grants = &loaded.config.plugins["rest_executor"].grants;
-    assert_eq!(grants.http, PluginPolicy::shipped()["rest_executor"].grants.http);
-    assert_eq!(grants.private_network.len(), 1);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("apflow.toml");
-    std::fs::write(&file, "[plugins.rest_executor.grants]\nhttp = [\"https://a.test\"]\n").unwrap();
-    let grants = &load(&sources(Some(&file), &switch, &[])).unwrap().config.plugins["rest_executor"].grants;
-    assert_eq!((grants.http.len(), grants.private_network.len()), (1, 1));
+    let shipped = PluginPolicy::shipped()["rest_executor"].grants.http.len();
+    for (text, http) in [
+        ("", shipped),
+        ("[plugins.rest_executor.limits]\ndeadline_ms = 5\n", shipped),
+        ("[plugins.rest_executor.grants]\nhttp = [\"https://a.test\"]\n", 1),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let config = load(&sources(Some(&file), &switch, &[])).unwrap().config;
+        let grants = &config.plugins["rest_executor"].grants;
+        assert_eq!((grants.http.len(), grants.private_network.len()), (http, 1), "{text}");
+    }
 }
 
 #[test]
