@@ -245,3 +245,6 @@ const fn durability(durability: Durability) -> apflow_store::Durability {
         Durability::Normal => apflow_store::Durability::Normal,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -136,3 +136,38 @@ fn innermost(error: &dyn std::error::Error) -> String {
     }
     innermost.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::errors::Exit;
+    use super::*;
+
+    #[test]
+    fn urls_are_checked_before_anything_is_sent() {
+        assert!(Client::new("http://127.0.0.1:8000/").is_ok_and(|client| client.base == "http://127.0.0.1:8000"));
+        for wrong in ["127.0.0.1:8000", "ftp://a.test", "http://", ""] {
+            assert_eq!(Client::new(wrong).err().unwrap().exit(), Exit::Usage, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_stable_code_and_the_detail_of_an_error_are_taken() {
+        let failure = remote(&json!({"code": -32001, "message": "Task not found",
+            "data": {"code": "task_not_found", "detail": "Task 'x' not found"}}));
+        let text = format!("{failure:?}");
+        assert!(text.contains("task_not_found") && text.contains("Task 'x' not found"), "{text}");
+        let bare = format!("{:?}", remote(&json!({"code": -32603, "message": "Internal error"})));
+        assert!(bare.contains("-32603") && bare.contains("Internal error"), "{bare}");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_is_named_with_the_remedy() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let failure = Client::new(&url).unwrap().call(Door::Tasks, "tasks.count", json!({})).await.unwrap_err();
+        assert_eq!(failure.exit(), Exit::Missing);
+        let text = format!("{failure:?}");
+        assert!(text.contains(&url) && text.contains("apflow serve") && text.contains("--local"), "{text}");
+    }
+}

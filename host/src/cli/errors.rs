@@ -44,6 +44,11 @@ impl Failure {
         Self { code: code.into(), message: message.into(), exit: Exit::Missing }
     }
 
+    /// Somebody stopped it before it was done.
+    pub fn interrupted(message: impl Into<String>) -> Self {
+        Self { code: "interrupted".into(), message: message.into(), exit: Exit::Interrupted }
+    }
+
     /// An error that a server reported, with the stable code it gave.
     pub fn remote(code: &str, message: impl Into<String>) -> Self {
         let known = ErrorCode::ALL.iter().find(|known| known.as_str() == code);

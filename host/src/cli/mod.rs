@@ -12,6 +12,7 @@ mod progress;
 mod render;
 mod run;
 mod serve;
+mod signals;
 mod target;
 mod tasks;
 mod tree_file;

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use apflow_core::clock::{Clock as _, SystemClock};
-use apflow_core::error::{Error, Result as CoreResult};
+use apflow_core::error::{Error, ErrorCode, Result as CoreResult};
 use apflow_core::task::{Task, TaskStatus, TreeStatus};
 use apflow_engine::Started;
 use apflow_host::host::Finished;
@@ -18,6 +18,7 @@ use super::errors::{Exit, Failure};
 use super::options::{HostArgs, start_logging};
 use super::output::{Format, Output, print_text};
 use super::progress::{Progress, Row, TICK, span};
+use super::signals::Signals;
 use super::tree_file;
 
 /// Flags of `apflow run`.
@@ -104,11 +105,12 @@ struct Done {
 
 async fn run_on(host: &Host, tree: Value, timeout: Option<Duration>) -> Result<Done, Failure> {
     host.engine().check(tree.clone())?;
+    let mut signals = Signals::register()?;
     let began = SystemClock.now();
     let started = host.submit(tree).await?;
     let rows = host.engine().subtree(&started.root).await?.iter().map(row).collect();
     let mut progress = Progress::new(rows, began);
-    let followed = follow(host, &started, &mut progress, timeout).await;
+    let followed = follow(host, &started, &mut progress, timeout, &mut signals).await;
     progress.finish(SystemClock.now());
     let interrupted = followed?;
     let finished = host.wait(&started).await?;
@@ -130,7 +132,8 @@ async fn follow(
     started: &Started,
     progress: &mut Progress,
     timeout: Option<Duration>,
-) -> CoreResult<bool> {
+    signals: &mut Signals,
+) -> Result<bool, Failure> {
     let mut events = pin!(host.engine().events(Some(started.tree_id.clone()), started.started_seq));
     let mut ticker = tokio::time::interval(TICK);
     let mut deadline = pin!(tokio::time::sleep(timeout.unwrap_or_default()));
@@ -150,10 +153,10 @@ async fn follow(
                 let text = format!("Timed out after {} (--timeout)", span(timeout.unwrap_or_default()));
                 cancel(host, started, text).await?;
             }
-            _ = tokio::signal::ctrl_c() => {
+            _ = signals.next() => {
                 if interrupted {
-                    // Twice means now: what runs is given back to the database.
-                    return Ok(true);
+                    let message = "Interrupted twice: what is left of the tree goes on with the next host on this database";
+                    return Err(Failure::interrupted(message));
                 }
                 interrupted = true;
                 cancel(host, started, "Interrupted by the user".into()).await?;
@@ -163,7 +166,7 @@ async fn follow(
 }
 
 fn ended_early() -> Error {
-    Error::new(apflow_core::error::ErrorCode::ShuttingDown, "The event log ended before the tree did")
+    Error::new(ErrorCode::ShuttingDown, "The event log ended before the tree did")
 }
 
 async fn cancel(host: &Host, started: &Started, message: String) -> CoreResult<()> {

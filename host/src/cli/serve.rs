@@ -13,6 +13,7 @@ use toml::Value;
 use super::errors::{Exit, Failure};
 use super::options::{HostArgs, start_logging};
 use super::output::print_text;
+use super::signals::Signals;
 
 /// Flags of `apflow serve`.
 #[derive(Debug, clap::Args)]
@@ -41,7 +42,7 @@ pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let server = loaded.config.server.clone();
     // Before the database, so that a port that is taken changes nothing.
     let (listener, address) = listen(&server).await?;
-    let stop = stop_signal()?;
+    let mut signals = Signals::register()?;
     let host = Host::builder().config(loaded.config).start().await?;
     let url = format!("http://{address}");
     host.announce(&url);
@@ -50,6 +51,10 @@ pub async fn run(args: ServeArgs) -> Result<Exit, Failure> {
         tracing::warn!(%address, "the server is reachable from other machines and asks for no authentication");
     }
     let router = apflow_server::router(host.engine().clone(), options(&server));
+    let stop = async move {
+        let signal = signals.next().await;
+        tracing::info!(signal, "stopping");
+    };
     let served = apflow_server::serve(listener, router, stop).await;
     host.stop().await;
     served.map_err(|error| Failure::missing("server_failed", format!("The server stopped: {error}")))?;
@@ -81,32 +86,6 @@ async fn listen(server: &ServerConfig) -> Result<(TcpListener, SocketAddr), Fail
         );
         Failure::missing("address_unavailable", message)
     })
-}
-
-/// Ends at the first interrupt or termination signal. Registered at once, so that none is missed.
-fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
-    let failed = |error: std::io::Error| Failure::missing("signal_error", format!("No signals: {error}"));
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-        Ok(async move {
-            let name = tokio::select! {
-                _ = terminate.recv() => "SIGTERM",
-                _ = interrupt.recv() => "SIGINT",
-            };
-            tracing::info!(signal = name, "stopping");
-        })
-    }
-    #[cfg(not(unix))]
-    {
-        Ok(async move {
-            if let Err(error) = tokio::signal::ctrl_c().await.map_err(failed) {
-                error.print();
-            }
-        })
-    }
 }
 
 #[cfg(test)]
