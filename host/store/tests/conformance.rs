@@ -7,15 +7,15 @@ use apflow_store::{Durability, StoreOptions};
 use tempfile::TempDir;
 
 async fn in_file() -> (Arc<dyn Store>, TempDir) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder can be made");
     let url = format!("sqlite:{}", folder.path().join("apflow.db").display());
     // What a commit survives has a test of its own; here it would only wait for the disk.
     let options = StoreOptions { durability: Durability::Normal, ..StoreOptions::default() };
-    (apflow_store::open(&url, options).await.unwrap(), folder)
+    (apflow_store::open(&url, options).await.expect("a new file opens"), folder)
 }
 
 async fn in_memory() -> Arc<dyn Store> {
-    apflow_store::open("sqlite::memory:", StoreOptions::default()).await.unwrap()
+    apflow_store::open("sqlite::memory:", StoreOptions::default()).await.expect("memory opens")
 }
 
 mod file {

@@ -258,15 +258,20 @@ async fn keys_and_names_of_deleted_trees_stay_theirs() {
 }
 
 /// Tables that grow with the work; the others are scratch tables, as large as one transaction.
-const LARGE: [&str; 9] = ["trees", "tasks", "edges", "ready", "delayed", "waiting", "running", "done", "events"];
+const LARGE: [&str; 9] =
+    ["trees", "tasks", "edges", "ready", "delayed", "waiting", "running", "done", "events"];
 
 /// Whether a step of a plan walks through a large table. Plans name tables by their aliases.
 fn walks(step: &str, statement: &str) -> bool {
     let Some(name) = step.strip_prefix("SCAN ").and_then(|rest| rest.split(' ').next()) else { return false };
     // The head of the queue is read in order, up to the limit.
     let is_head = step.contains("INDEX ready_in_order");
-    let names = |table: &&str| *table == name || statement.contains(&format!("{table} {name}\n"))
-        || statement.contains(&format!("{table} {name} ")) || statement.contains(&format!("{table} AS {name} "));
+    let names = |table: &&str| {
+        *table == name
+            || statement.contains(&format!("{table} {name}\n"))
+            || statement.contains(&format!("{table} {name} "))
+            || statement.contains(&format!("{table} AS {name} "))
+    };
     !is_head && LARGE.iter().any(names)
 }
 
