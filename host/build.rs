@@ -30,8 +30,11 @@ fn main() {
 /// Rust code: a slice of `BundledPlugin`, by name.
 fn list(root: &Path) -> Result<String, String> {
     let entries = fs::read_dir(root).map_err(|error| format!("plugins/dist cannot be read ({error})"))?;
-    let mut folders: Vec<PathBuf> =
-        entries.flatten().map(|entry| entry.path()).filter(|path| path.join("plugin.toml").is_file()).collect();
+    let mut folders: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.join("plugin.toml").is_file())
+        .collect();
     folders.sort();
     if folders.is_empty() {
         return Err("plugins/dist holds no plugin".into());
@@ -42,7 +45,10 @@ fn list(root: &Path) -> Result<String, String> {
         let (manifest, component) = (folder.join("plugin.toml"), folder.join(format!("{name}.wasm")));
         for file in [&manifest, &component] {
             if !file.is_file() {
-                return Err(format!("plugins/dist/{name} has no {}", file.file_name().unwrap_or_default().display()));
+                return Err(format!(
+                    "plugins/dist/{name} has no {}",
+                    file.file_name().unwrap_or_default().display()
+                ));
             }
             println!("cargo::rerun-if-changed={}", file.display());
         }

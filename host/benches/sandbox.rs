@@ -112,7 +112,11 @@ async fn ours() -> Arc<dyn Executor> {
 }
 
 fn calls(criterion: &mut Criterion) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let mut group = criterion.benchmark_group("fresh instance and call");
     group.measurement_time(Duration::from_secs(5));
     let bare = Bare::new();

@@ -8,7 +8,7 @@ use apflow_core::clock::{Clock, SystemClock};
 use apflow_core::error::{Error, ErrorCode, Result};
 use apflow_core::id::TreeId;
 use apflow_core::plugin::{Collector, Executor, Hook};
-use apflow_core::task::{Task, TreeStatus};
+use apflow_core::task::{Task, TaskStatus, TreeStatus};
 use apflow_engine::{Engine, Started};
 use apflow_store::StoreOptions;
 use serde::Serialize;
@@ -192,7 +192,8 @@ impl Finished {
     /// error as `DependencyNotSatisfied` if it has no result.
     pub fn result_of<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         let task = self.tasks.iter().find(|task| task.name == name).ok_or_else(|| {
-            Error::new(ErrorCode::TaskNotFound, format!("The tree has no task named '{name}'")).with("name", name)
+            Error::new(ErrorCode::TaskNotFound, format!("The tree has no task named '{name}'"))
+                .with("name", name)
         })?;
         result_of(task)
     }
@@ -210,12 +211,16 @@ impl Finished {
 }
 
 fn result_of<T: DeserializeOwned>(task: &Task) -> Result<T> {
-    let result = task.result.as_ref().ok_or_else(|| {
+    // A failed task may show something in place of a result; that is not one.
+    let completed = task.result.as_ref().filter(|_| task.status == TaskStatus::Completed);
+    let result = completed.ok_or_else(|| {
         let why = task.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
         let message = format!("Task '{}' has no result, it is {}{why}", task.name, task.status);
         Error::new(ErrorCode::DependencyNotSatisfied, message).with("task_id", task.id.as_str())
     })?;
-    result.read().map_err(|error| Error::invalid_params(&task.name, format!("its result does not fit: {error}")))
+    result
+        .read()
+        .map_err(|error| Error::invalid_params(&task.name, format!("its result does not fit: {error}")))
 }
 
 /// Makes the folder of the database and takes the lock.

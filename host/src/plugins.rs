@@ -126,7 +126,8 @@ mod tests {
 
     #[test]
     fn native_executors_stand_beside_components_and_win() {
-        let native = Native { executors: vec![executor("b", "native"), executor("c", "native")], ..Native::default() };
+        let native =
+            Native { executors: vec![executor("b", "native"), executor("c", "native")], ..Native::default() };
         let joined = Joined::over(components(&["a", "b"]), native);
         let catalog = joined.catalog();
         let by: Vec<&str> = catalog.executors.values().map(|one| one.info().provided_by.as_str()).collect();

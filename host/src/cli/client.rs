@@ -55,8 +55,7 @@ impl Client {
         let response = self.send(door, method, params).await?;
         let status = response.status();
         let body = response.into_body().collect().await.map_err(|error| self.broken(&error))?.to_bytes();
-        let answer: Value =
-            serde_json::from_slice(&body).map_err(|_| self.not_ours(status, &body))?;
+        let answer: Value = serde_json::from_slice(&body).map_err(|_| self.not_ours(status, &body))?;
         self.result(status, answer, &body)
     }
 
@@ -72,10 +71,13 @@ impl Client {
             .uri(format!("{}{path}", self.base))
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body.to_string())))
-            .map_err(|error| Failure::usage("invalid_params", format!("The server URL '{}': {error}", self.base)))?;
-        self.http.request(request).await.map_err(|error| {
-            if error.is_connect() { self.unreachable(&error) } else { self.broken(&error) }
-        })
+            .map_err(|error| {
+                Failure::usage("invalid_params", format!("The server URL '{}': {error}", self.base))
+            })?;
+        self.http
+            .request(request)
+            .await
+            .map_err(|error| if error.is_connect() { self.unreachable(&error) } else { self.broken(&error) })
     }
 
     fn result(&self, status: StatusCode, mut answer: Value, body: &Bytes) -> Result<Value, Failure> {
@@ -122,7 +124,8 @@ impl Client {
 fn remote(error: &Value) -> Failure {
     let data = error.get("data");
     let text = |name: &str| data.and_then(|data| data.get(name)).and_then(Value::as_str);
-    let message = text("detail").or_else(|| error.get("message").and_then(Value::as_str)).unwrap_or("no message");
+    let message =
+        text("detail").or_else(|| error.get("message").and_then(Value::as_str)).unwrap_or("no message");
     match text("code") {
         Some(code) => Failure::remote(code, message),
         None => Failure::remote(&error.get("code").map(Value::to_string).unwrap_or_default(), message),
@@ -144,7 +147,9 @@ mod tests {
 
     #[test]
     fn urls_are_checked_before_anything_is_sent() {
-        assert!(Client::new("http://127.0.0.1:8000/").is_ok_and(|client| client.base == "http://127.0.0.1:8000"));
+        assert!(
+            Client::new("http://127.0.0.1:8000/").is_ok_and(|client| client.base == "http://127.0.0.1:8000")
+        );
         for wrong in ["127.0.0.1:8000", "ftp://a.test", "http://", ""] {
             assert_eq!(Client::new(wrong).err().unwrap().exit(), Exit::Usage, "{wrong}");
         }
@@ -165,7 +170,8 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
-        let failure = Client::new(&url).unwrap().call(Door::Tasks, "tasks.count", json!({})).await.unwrap_err();
+        let failure =
+            Client::new(&url).unwrap().call(Door::Tasks, "tasks.count", json!({})).await.unwrap_err();
         assert_eq!(failure.exit(), Exit::Missing);
         let text = format!("{failure:?}");
         assert!(text.contains(&url) && text.contains("apflow serve") && text.contains("--local"), "{text}");

@@ -28,8 +28,10 @@ use self::errors::{Exit, Failure};
 /// Runs trees of tasks in sandboxed WebAssembly components.
 #[derive(Debug, Parser)]
 #[command(name = "apflow", version, propagate_version = false, disable_help_subcommand = true)]
-#[command(after_help = "Exit codes: 0 done, 1 the tree did not complete or the request was refused, 2 wrong usage or \
-                        bad input, 3 a server, database or plugin is out of reach, 130 interrupted.")]
+#[command(
+    after_help = "Exit codes: 0 done, 1 the tree did not complete or the request was refused, 2 wrong usage or \
+                        bad input, 3 a server, database or plugin is out of reach, 130 interrupted."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

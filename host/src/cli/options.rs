@@ -56,7 +56,9 @@ fn folder(path: &PathBuf) -> Result<Value, Failure> {
         Failure::usage("invalid_params", format!("--plugins {}: the path is not Unicode", path.display()))
     })?;
     if !path.is_dir() {
-        let message = format!("--plugins {text}: there is no such folder; build the plugins with `cargo xtask plugins`");
+        let message = format!(
+            "--plugins {text}: there is no such folder; build the plugins with `cargo xtask plugins`"
+        );
         return Err(Failure::usage("invalid_params", message));
     }
     Ok(Value::String(text.into()))

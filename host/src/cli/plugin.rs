@@ -49,7 +49,8 @@ pub async fn run(args: PluginArgs) -> Result<Exit, Failure> {
             target.close().await;
             let answer = answer?;
             args.output.show(&answer, reloaded);
-            let failed = answer.get("failed").and_then(Value::as_array).is_some_and(|failed| !failed.is_empty());
+            let failed =
+                answer.get("failed").and_then(Value::as_array).is_some_and(|failed| !failed.is_empty());
             Ok(if failed { Exit::Failed } else { Exit::Success })
         }
         PluginCommand::Inspect { file } => inspect(&args, file).await,
@@ -90,15 +91,20 @@ fn reloaded(answer: &Value) -> String {
     let mut lines: Vec<String> = Vec::new();
     lines.extend(part("loaded").iter().map(|one| format!("loaded   {}", text(one))));
     lines.extend(part("removed").iter().map(|one| format!("removed  {}", text(one))));
-    lines.extend(part("failed").iter().map(|one| format!("failed   {}: {}", field(one, "path"), field(one, "error"))));
+    lines.extend(
+        part("failed").iter().map(|one| format!("failed   {}: {}", field(one, "path"), field(one, "error"))),
+    );
     if lines.is_empty() { "Nothing has changed".into() } else { lines.join("\n") }
 }
 
 fn details(one: &Value) -> String {
     const LINES: [&str; 9] =
         ["name", "version", "digest", "size_bytes", "kinds", "executors", "hook_points", "imports", "path"];
-    let mut text: Vec<String> =
-        LINES.iter().filter(|name| field(one, name) != "-").map(|name| format!("{name:<12} {}", field(one, name))).collect();
+    let mut text: Vec<String> = LINES
+        .iter()
+        .filter(|name| field(one, name) != "-")
+        .map(|name| format!("{name:<12} {}", field(one, name)))
+        .collect();
     for (name, title) in [("requested", "asks for"), ("granted", "is granted")] {
         let said = one.get(name).filter(|value| **value != json!({}) && !value.is_null());
         text.push(match said {

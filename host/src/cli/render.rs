@@ -61,7 +61,8 @@ pub fn task(task: &Value) -> String {
         "timeout_ms",
     ];
     const DOCUMENTS: [&str; 6] = ["inputs", "params", "schemas", "metadata", "retry", "result"];
-    let says = |name: &str| task.get(name).is_some_and(|value| !value.is_null() && *value != serde_json::json!({}));
+    let says =
+        |name: &str| task.get(name).is_some_and(|value| !value.is_null() && *value != serde_json::json!({}));
     let lines = LINES.iter().filter(|name| says(name));
     let mut text: Vec<String> = lines.map(|name| format!("{name:<20} {}", field(task, name))).collect();
     let dependencies: Vec<String> =
@@ -106,7 +107,8 @@ pub fn tree(answer: &Value) -> String {
 }
 
 fn took(task: &Value) -> String {
-    let time = |name: &str| task.get(name).and_then(Value::as_str).and_then(|text| Timestamp::parse(text).ok());
+    let time =
+        |name: &str| task.get(name).and_then(Value::as_str).and_then(|text| Timestamp::parse(text).ok());
     match (time("started_at"), time("completed_at")) {
         (Some(started), Some(completed)) => span(completed.since(started)),
         _ => "-".into(),
@@ -133,7 +135,9 @@ pub fn cancelled(answer: &Value) -> String {
 pub fn deleted(answer: &Value) -> String {
     match answer.get("deleted_count").and_then(Value::as_u64) {
         Some(1) => format!("Deleted task {}", field(answer, "task_id")),
-        _ => format!("Deleted {} tasks from {} down", field(answer, "deleted_count"), field(answer, "task_id")),
+        _ => {
+            format!("Deleted {} tasks from {} down", field(answer, "deleted_count"), field(answer, "task_id"))
+        }
     }
 }
 

@@ -53,9 +53,13 @@ impl TargetArgs {
             let host = Host::builder().config(config_for(&loaded, need)).start().await?;
             return Ok(Target::Local(Box::new(host)));
         }
-        let only_local = [("--database-url", self.host.database_url.is_some()), ("--plugins", !self.host.plugins.is_empty())];
+        let only_local = [
+            ("--database-url", self.host.database_url.is_some()),
+            ("--plugins", !self.host.plugins.is_empty()),
+        ];
         if let Some((flag, _)) = only_local.iter().find(|(_, given)| *given) {
-            let message = format!("{flag} is about the local database: add --local, or leave it out to ask a server");
+            let message =
+                format!("{flag} is about the local database: add --local, or leave it out to ask a server");
             return Err(Failure::usage("invalid_params", message));
         }
         Client::new(&self.server_url()?).map(Target::Server)
@@ -142,7 +146,8 @@ mod tests {
 
     #[test]
     fn a_server_on_all_addresses_is_reached_on_this_machine() {
-        let url = |host: &str| url_of(&ServerConfig { host: host.into(), port: 1, ..ServerConfig::default() });
+        let url =
+            |host: &str| url_of(&ServerConfig { host: host.into(), port: 1, ..ServerConfig::default() });
         assert_eq!(url("0.0.0.0"), "http://127.0.0.1:1");
         assert_eq!(url("::"), "http://[::1]:1");
         assert_eq!(url("::1"), "http://[::1]:1");

@@ -209,7 +209,12 @@ impl Request {
     }
 }
 
-async fn act(target: &Target, command: &TasksCommand, request: Request, output: Output) -> Result<Exit, Failure> {
+async fn act(
+    target: &Target,
+    command: &TasksCommand,
+    request: Request,
+    output: Output,
+) -> Result<Exit, Failure> {
     let answer = target.tasks(request.method, request.params).await?;
     let mut exit = Exit::Success;
     match command {
@@ -236,7 +241,12 @@ async fn act(target: &Target, command: &TasksCommand, request: Request, output: 
     Ok(exit)
 }
 
-async fn execute(target: &Target, args: &ExecuteArgs, answer: Value, output: Output) -> Result<Exit, Failure> {
+async fn execute(
+    target: &Target,
+    args: &ExecuteArgs,
+    answer: Value,
+    output: Output,
+) -> Result<Exit, Failure> {
     if args.watch && answer["status"] == "started" {
         let params = json!({ "task_id": answer["root_task_id"], "format": "flat" });
         let tree = target.tasks("tasks.tree", params).await?;
@@ -280,13 +290,18 @@ impl UpdateArgs {
             params.extend(value.clone().map(|value| (field.to_owned(), Value::String(value))));
         }
         params.extend(self.priority.map(|priority| ("priority".to_owned(), json!(priority))));
-        for (field, flag, text) in [("inputs", "--inputs", &self.inputs), ("params", "--params", &self.params)] {
+        for (field, flag, text) in
+            [("inputs", "--inputs", &self.inputs), ("params", "--params", &self.params)]
+        {
             if let Some(text) = text {
                 params.insert(field.into(), Value::Object(tree_file::parse_object(text, flag)?));
             }
         }
         if params.is_empty() {
-            return Err(Failure::usage("invalid_params", "Nothing to change: name a field, for example --priority 0"));
+            return Err(Failure::usage(
+                "invalid_params",
+                "Nothing to change: name a field, for example --priority 0",
+            ));
         }
         params.insert("task_id".into(), json!(self.id));
         Ok(Value::Object(params))
@@ -324,7 +339,10 @@ mod tests {
         assert_eq!(request("get x"), ("tasks.get", json!({"task_id": "x"})));
         assert_eq!(
             request("list -s failed -s pending --all --limit 5"),
-            ("tasks.list", json!({"status": ["failed", "pending"], "root_only": false, "limit": 5, "offset": 0}))
+            (
+                "tasks.list",
+                json!({"status": ["failed", "pending"], "root_only": false, "limit": 5, "offset": 0})
+            )
         );
         assert_eq!(
             request("execute x --no-wait --rerun"),
@@ -338,7 +356,10 @@ mod tests {
             request(r#"update x --priority 0 --inputs {"a":1} --changes {"priority":3,"timeout_ms":5}"#),
             ("tasks.update", json!({"task_id": "x", "priority": 0, "inputs": {"a": 1}, "timeout_ms": 5}))
         );
-        assert_eq!(request(r#"create --tasks [{"name":"${A}"}] --set A=b"#), ("tasks.create", json!([{"name": "b"}])));
+        assert_eq!(
+            request(r#"create --tasks [{"name":"${A}"}] --set A=b"#),
+            ("tasks.create", json!([{"name": "b"}]))
+        );
     }
 
     #[test]

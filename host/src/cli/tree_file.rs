@@ -17,7 +17,8 @@ pub fn read(path: &Path) -> Result<Value, Failure> {
     } else {
         std::fs::read_to_string(path)
     };
-    let text = text.map_err(|error| Failure::usage("invalid_params", format!("{name} cannot be read: {error}")))?;
+    let text =
+        text.map_err(|error| Failure::usage("invalid_params", format!("{name} cannot be read: {error}")))?;
     parse(&text, &name)
 }
 
@@ -35,7 +36,10 @@ pub fn parse(text: &str, name: &str) -> Result<Value, Failure> {
 pub fn parse_object(text: &str, name: &str) -> Result<Map<String, Value>, Failure> {
     match parse(text, name)? {
         Value::Object(map) => Ok(map),
-        _ => Err(Failure::usage("invalid_params", format!("{name}: a JSON object is expected, like {{\"url\": \"…\"}}"))),
+        _ => Err(Failure::usage(
+            "invalid_params",
+            format!("{name}: a JSON object is expected, like {{\"url\": \"…\"}}"),
+        )),
     }
 }
 
@@ -43,7 +47,9 @@ pub fn parse_object(text: &str, name: &str) -> Result<Map<String, Value>, Failur
 pub fn parse_setting(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if is_key(key) => Ok((key.into(), value.into())),
-        Some((key, _)) => Err(format!("'{key}' is not a key: letters, digits and _, not beginning with a digit")),
+        Some((key, _)) => {
+            Err(format!("'{key}' is not a key: letters, digits and _, not beginning with a digit"))
+        }
         None => Err("write it as KEY=VALUE".into()),
     }
 }
@@ -66,7 +72,9 @@ pub fn fill_in(document: &mut Value, settings: &[(String, String)]) -> Result<()
         }
     });
     if let Some(key) = missing.first() {
-        let message = format!("The tree uses ${{{key}}}: add --set {key}=VALUE, or write $${{{key}}} to keep the text as it is");
+        let message = format!(
+            "The tree uses ${{{key}}}: add --set {key}=VALUE, or write $${{{key}}} to keep the text as it is"
+        );
         return Err(Failure::usage("invalid_params", message));
     }
     if let Some(key) = settings.keys().find(|key| !used.contains(**key)) {
@@ -171,7 +179,10 @@ mod tests {
 
     #[test]
     fn a_dollar_keeps_the_text_and_other_braces_are_left_alone() {
-        assert_eq!(filled(json!(["$${A} ${} ${a b} $A {A} ${"]), &[]), Ok(json!(["${A} ${} ${a b} $A {A} ${"])));
+        assert_eq!(
+            filled(json!(["$${A} ${} ${a b} $A {A} ${"]), &[]),
+            Ok(json!(["${A} ${} ${a b} $A {A} ${"]))
+        );
     }
 
     #[test]

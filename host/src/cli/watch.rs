@@ -95,7 +95,10 @@ impl Log<'_> {
         self.after = page.get("next_after").and_then(Value::as_i64).unwrap_or(self.after);
         let more = page.get("more") == Some(&Value::Bool(true));
         let events = serde_json::from_value(page["events"].take()).map_err(|error| {
-            Failure::missing("not_an_apflow_server", format!("The answer of events.list is not as expected: {error}"))
+            Failure::missing(
+                "not_an_apflow_server",
+                format!("The answer of events.list is not as expected: {error}"),
+            )
         })?;
         Ok((events, more))
     }

@@ -91,12 +91,7 @@ fn private_urls(variables: &BTreeMap<String, String>) -> Result<Option<Grant>> {
     grant("rest_executor", "private_network", vec!["*".into()], ALLOW_PRIVATE_URLS).map(Some)
 }
 
-fn grant(
-    plugin: &'static str,
-    capability: &str,
-    rules: Vec<Value>,
-    variable: &'static str,
-) -> Result<Grant> {
+fn grant(plugin: &'static str, capability: &str, rules: Vec<Value>, variable: &'static str) -> Result<Grant> {
     let path = format!("plugins.{plugin}.grants.{capability}");
     Ok(Grant { variable, plugin, table: single(&path, Value::Array(rules), variable)? })
 }
@@ -137,7 +132,8 @@ mod tests {
 
     #[test]
     fn variables_set_keys_and_stronger_names_win() {
-        let found = tables(&[("DATABASE_URL", "sqlite:a"), ("APFLOW_DATABASE_URL", "sqlite:b"), ("API_PORT", "")]);
+        let found =
+            tables(&[("DATABASE_URL", "sqlite:a"), ("APFLOW_DATABASE_URL", "sqlite:b"), ("API_PORT", "")]);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].0, "APFLOW_DATABASE_URL");
         assert!(found[0].1.contains("url = \"sqlite:b\""), "{found:?}");
@@ -145,16 +141,21 @@ mod tests {
 
     #[test]
     fn switches_of_the_original_become_grants() {
-        let found = grants(&[(ALLOW_COMMAND, "1"), (COMMAND_WHITELIST, "echo, ls"), (ALLOW_PRIVATE_URLS, "true")]);
+        let found =
+            grants(&[(ALLOW_COMMAND, "1"), (COMMAND_WHITELIST, "echo, ls"), (ALLOW_PRIVATE_URLS, "true")]);
         assert_eq!(found[0], "[plugins.command_executor.grants] process = [\"echo\", \"ls\"]");
         assert_eq!(found[1], "[plugins.rest_executor.grants] private_network = [\"*\"]");
-        assert_eq!(grants(&[(ALLOW_COMMAND, "yes")])[0], "[plugins.command_executor.grants] process = [\"*\"]");
+        assert_eq!(
+            grants(&[(ALLOW_COMMAND, "yes")])[0],
+            "[plugins.command_executor.grants] process = [\"*\"]"
+        );
         assert!(grants(&[(ALLOW_COMMAND, "0"), (ALLOW_PRIVATE_URLS, "false")]).is_empty());
     }
 
     #[test]
     fn what_means_nothing_is_noted() {
-        let list = [("APFLOW_JWT_SECRET", "x"), ("APFLOW_CONFIG", "y"), (COMMAND_WHITELIST, "echo"), ("HOME", "/")];
+        let list =
+            [("APFLOW_JWT_SECRET", "x"), ("APFLOW_CONFIG", "y"), (COMMAND_WHITELIST, "echo"), ("HOME", "/")];
         let notes = read(&variables(&list)).unwrap().notes;
         assert_eq!(notes.len(), 2, "{notes:?}");
         assert!(notes[0].contains("APFLOW_JWT_SECRET"));

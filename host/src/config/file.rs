@@ -18,9 +18,9 @@ pub(super) fn find(
     environment: &BTreeMap<String, String>,
     working_folder: &Path,
 ) -> Option<PathBuf> {
-    let named = flag.map(Path::to_path_buf).or_else(|| {
-        environment.get("APFLOW_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from)
-    });
+    let named = flag
+        .map(Path::to_path_buf)
+        .or_else(|| environment.get("APFLOW_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from));
     if let Some(path) = named {
         return Some(working_folder.join(path));
     }

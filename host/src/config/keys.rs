@@ -74,11 +74,9 @@ impl Key {
     pub fn read(&self, text: &str) -> Result<Value, String> {
         match self.kind {
             Kind::Text => Ok(Value::String(text.into())),
-            Kind::Number => text
-                .trim()
-                .parse()
-                .map(Value::Integer)
-                .map_err(|_| format!("'{text}' is not a whole number")),
+            Kind::Number => {
+                text.trim().parse().map(Value::Integer).map_err(|_| format!("'{text}' is not a whole number"))
+            }
             Kind::Switch => switch(text).map(Value::Boolean),
             Kind::Folders => std::env::split_paths(text)
                 .filter(|path| !path.as_os_str().is_empty())
@@ -116,16 +114,17 @@ mod tests {
     #[test]
     fn a_key_names_its_variables_in_order() {
         let port = KEYS.iter().find(|key| key.path == "server.port").unwrap();
-        assert_eq!(port.variables().collect::<Vec<_>>(), ["APFLOW_SERVER_PORT", "APFLOW_API_PORT", "API_PORT"]);
+        assert_eq!(
+            port.variables().collect::<Vec<_>>(),
+            ["APFLOW_SERVER_PORT", "APFLOW_API_PORT", "API_PORT"]
+        );
         let url = KEYS.iter().find(|key| key.path == "database.url").unwrap();
         assert_eq!(url.variables().collect::<Vec<_>>(), ["APFLOW_DATABASE_URL", "DATABASE_URL"]);
     }
 
     #[test]
     fn texts_become_values_of_the_right_type() {
-        let read = |path: &str, text: &str| {
-            KEYS.iter().find(|key| key.path == path).unwrap().read(text)
-        };
+        let read = |path: &str, text: &str| KEYS.iter().find(|key| key.path == path).unwrap().read(text);
         assert_eq!(read("server.port", "81"), Ok(Value::Integer(81)));
         assert!(read("server.port", "eighty").unwrap_err().contains("'eighty'"));
         assert_eq!(read("sandbox.watch", "Off"), Ok(Value::Boolean(false)));

@@ -203,9 +203,8 @@ fn internal(error: &dyn Display) -> Error {
 /// A table with one key, checked against the type of that key.
 fn single(path: &str, value: Value, origin: &str) -> Result<Table> {
     let text = value.to_string();
-    let table = path.rsplit('.').fold(value, |inner, key| {
-        Value::Table(Table::from_iter([(key.to_owned(), inner)]))
-    });
+    let table =
+        path.rsplit('.').fold(value, |inner, key| Value::Table(Table::from_iter([(key.to_owned(), inner)])));
     let Value::Table(table) = table else { return Ok(Table::new()) };
     table.clone().try_into::<Config>().map_err(|error| {
         let problem = file::with_nearest(error.message().trim());

@@ -19,7 +19,8 @@ fn later_layers_win() {
     std::fs::write(&file, "[server]\nhost = \"file\"\nport = 1\nmax_body_bytes = 2048\n").unwrap();
     let environment = [("APFLOW_API_HOST", "environment"), ("APFLOW_SERVER_PORT", "2")];
     let loaded = load(&sources(Some(&file), &environment, &[("server.port", Value::Integer(3))])).unwrap();
-    let expected = ServerConfig { host: "environment".into(), port: 3, max_body_bytes: 2048, ..ServerConfig::default() };
+    let expected =
+        ServerConfig { host: "environment".into(), port: 3, max_body_bytes: 2048, ..ServerConfig::default() };
     assert_eq!(loaded.config.server, expected);
     assert_eq!(loaded.config.engine, EngineConfig::default());
     assert_eq!(loaded.origins["server.host"], "APFLOW_API_HOST");
@@ -109,9 +110,9 @@ fn every_key_is_documented_and_has_its_variables() {
     collect(&defaults().unwrap(), "", &mut leaves);
     for path in &leaves {
         let (section, key) = path.rsplit_once('.').unwrap();
-        let documented = DEFAULT_CONFIG
-            .split_once(&format!("[{section}]"))
-            .is_some_and(|(_, rest)| rest.split("\n[").next().is_some_and(|part| part.contains(&format!("\n{key} = "))));
+        let documented = DEFAULT_CONFIG.split_once(&format!("[{section}]")).is_some_and(|(_, rest)| {
+            rest.split("\n[").next().is_some_and(|part| part.contains(&format!("\n{key} = ")))
+        });
         assert!(documented, "docs/config.toml does not set {path} to its default");
         let by_variable = KEYS.iter().any(|key| key.path == path);
         assert!(by_variable || path.starts_with("sandbox.limits."), "{path} is missing in keys.rs");
@@ -135,7 +136,11 @@ fn collect(table: &Table, above: &str, leaves: &mut Vec<String>) {
 fn the_guide_names_every_key_and_variable() {
     let guide = include_str!("../../../docs/configuration.md");
     for key in KEYS {
-        assert!(guide.contains(&format!("`{}`", key.path)), "docs/configuration.md does not name {}", key.path);
+        assert!(
+            guide.contains(&format!("`{}`", key.path)),
+            "docs/configuration.md does not name {}",
+            key.path
+        );
         for alias in key.aliases {
             assert!(guide.contains(&format!("`{alias}`")), "docs/configuration.md does not name {alias}");
         }

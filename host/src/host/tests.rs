@@ -2,7 +2,6 @@
 
 use apflow_core::json::Json;
 use apflow_core::plugin::{ExecutorInfo, Invocation, Outcome, ProgressSink};
-use apflow_core::task::TaskStatus;
 use async_trait::async_trait;
 use serde_json::json;
 

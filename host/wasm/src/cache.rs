@@ -94,7 +94,7 @@ impl Cache {
                 Some((metadata.modified().ok()?, metadata.len(), entry.path()))
             })
             .collect();
-        files.sort_by(|a, b| b.0.cmp(&a.0));
+        files.sort_by_key(|(modified, ..)| std::cmp::Reverse(*modified));
         let mut total = 0;
         for (_, size, path) in files {
             total += size;
@@ -170,7 +170,8 @@ mod tests {
 
     #[test]
     fn the_version_in_file_names_is_that_of_wasmtime() {
-        let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml")).unwrap();
+        let manifest =
+            fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml")).unwrap();
         assert!(manifest.contains(&format!("wasmtime = {{ version = \"={WASMTIME}\"")), "WASMTIME is stale");
     }
 }

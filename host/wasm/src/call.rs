@@ -11,7 +11,9 @@ use apflow_core::error::{FailureKind, TaskError};
 use apflow_core::id::TreeId;
 use apflow_core::plugin::{ProgressSink, Receipt};
 use wasmtime::Store;
-use wasmtime::component::{ComponentExportIndex as Index, ComponentNamedList, Instance, Lift, Lower, TypedFunc};
+use wasmtime::component::{
+    ComponentExportIndex as Index, ComponentNamedList, Instance, Lift, Lower, TypedFunc,
+};
 
 use crate::bindings::v0_1::{collector, executor, hooks, types};
 use crate::error::Problem;
@@ -219,7 +221,11 @@ type Told<'a> = (&'a hooks::HookEvent,);
 type Batch<'a> = (&'a [collector::Measurement],);
 
 impl Live {
-    async fn ask(&mut self, code: &Code, request: Request) -> wasmtime::Result<Result<Reply, types::Failure>> {
+    async fn ask(
+        &mut self,
+        code: &Code,
+        request: Request,
+    ) -> wasmtime::Result<Result<Reply, types::Failure>> {
         let Exports { executor, hooks, collector } = &code.exports;
         let executor = |at: fn(&ExecutorExports) -> Index| executor.as_ref().map(at);
         let hooks = |at: fn(&HooksExports) -> Index| hooks.as_ref().map(at);

@@ -73,7 +73,8 @@ pub(crate) fn subscriptions(described: Vec<hooks::Subscription>) -> Result<Vec<S
     let one = |one: hooks::Subscription| {
         let point = HookPoint::parse(&one.point).ok_or_else(|| {
             let known: Vec<_> = HookPoint::ALL.iter().map(|point| point.as_str()).collect();
-            let problem = format!("`{}` is not a point that this host knows ({})", one.point, known.join(", "));
+            let problem =
+                format!("`{}` is not a point that this host knows ({})", one.point, known.join(", "));
             Problem::Describe { function: "hooks.subscriptions", problem }
         })?;
         Ok(Subscription { point, executors: one.executors })
@@ -109,7 +110,10 @@ mod tests {
     fn a_whole_description_is_taken_over() {
         let infos = executors(vec![info("a_1", "{}"), info("b", "{}")], "p@1").unwrap();
         assert_eq!((infos[0].id.as_str(), infos[0].provided_by.as_str()), ("a_1", "p@1"));
-        assert_eq!((&infos[0].output_schema, &infos[0].demo_result), (&Value::Bool(true), &Some(Value::Null)));
+        assert_eq!(
+            (&infos[0].output_schema, &infos[0].demo_result),
+            (&Value::Bool(true), &Some(Value::Null))
+        );
     }
 
     #[test]
@@ -125,7 +129,11 @@ mod tests {
 
     #[test]
     fn an_unknown_point_is_named_with_the_known_ones() {
-        let one = |point: &str| hooks::Subscription { point: point.into(), executors: Vec::new(), extra: "{}".into() };
+        let one = |point: &str| hooks::Subscription {
+            point: point.into(),
+            executors: Vec::new(),
+            extra: "{}".into(),
+        };
         assert_eq!(subscriptions(vec![one("task.ready")]).unwrap()[0].point, HookPoint::TaskReady);
         let problem = subscriptions(vec![one("task.dreamt")]).unwrap_err().to_string();
         assert!(problem.contains("task.dreamt") && problem.contains("task.before-run"), "{problem}");

@@ -34,7 +34,9 @@ pub enum Problem {
     #[error("the component is damaged or cut off: {0}; build or copy it again")]
     Malformed(String),
     /// It exports nothing that the host can call.
-    #[error("the component is not a plugin: it exports {0}; export apflow:plugin/executor, hooks or collector in version 0.1")]
+    #[error(
+        "the component is not a plugin: it exports {0}; export apflow:plugin/executor, hooks or collector in version 0.1"
+    )]
     WrongWorld(String),
     /// It needs something that this host does not have.
     #[error("the component imports `{interface}`, {reason}")]
@@ -59,7 +61,9 @@ pub enum Problem {
         folder: String,
     },
     /// The kinds in `plugin.toml` and the exports differ.
-    #[error("plugin.toml says that it is {manifest}, and the component exports {exports}; correct `plugin.kind`")]
+    #[error(
+        "plugin.toml says that it is {manifest}, and the component exports {exports}; correct `plugin.kind`"
+    )]
     KindMismatch {
         /// What `plugin.toml` says.
         manifest: String,
@@ -75,7 +79,9 @@ pub enum Problem {
         problem: String,
     },
     /// Another plugin has an executor of the same id.
-    #[error("executor `{id}` belongs to plugin `{owner}` already; rename it or remove one of the two plugins")]
+    #[error(
+        "executor `{id}` belongs to plugin `{owner}` already; rename it or remove one of the two plugins"
+    )]
     DuplicateExecutor {
         /// The id.
         id: String,

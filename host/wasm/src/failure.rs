@@ -25,7 +25,9 @@ pub(crate) fn limit(identity: &Identity, code: &str, what: &str, key: &str, valu
 pub(crate) fn too_slow(identity: &Identity, own: Option<Duration>) -> TaskError {
     if let Some(own) = own {
         let ms = u64::try_from(own.as_millis()).unwrap_or(u64::MAX);
-        let message = format!("The task took longer than its timeout of {ms} ms and was interrupted; raise `timeout_ms`");
+        let message = format!(
+            "The task took longer than its timeout of {ms} ms and was interrupted; raise `timeout_ms`"
+        );
         return TaskError::new(FailureKind::Retryable, "timeout", message).with("timeout_ms", ms);
     }
     let ms = identity.limits.deadline_ms;
@@ -33,7 +35,12 @@ pub(crate) fn too_slow(identity: &Identity, own: Option<Duration>) -> TaskError 
 }
 
 /// What `error`, which ended a call, means.
-pub(crate) fn explain(error: &wasmtime::Error, identity: &Identity, usage: &Usage, own: Option<Duration>) -> TaskError {
+pub(crate) fn explain(
+    error: &wasmtime::Error,
+    identity: &Identity,
+    usage: &Usage,
+    own: Option<Duration>,
+) -> TaskError {
     let limits = &identity.limits;
     let failure = match error.downcast_ref::<Ended>() {
         Some(Ended::Deadline) => return too_slow(identity, own),
@@ -56,7 +63,8 @@ pub(crate) fn refused_memory(identity: &Identity, usage: &Usage) -> Option<TaskE
         return Some(limit(identity, "memory_limit", "needed too much memory", "memory_bytes", memory_bytes));
     }
     let refused = usage.tables_refused.load(Relaxed);
-    refused.then(|| limit(identity, "table_limit", "needed too large tables", "table_elements", table_elements))
+    refused
+        .then(|| limit(identity, "table_limit", "needed too large tables", "table_elements", table_elements))
 }
 
 /// wasmtime stops a guest that hands over more than it was allowed to, by an error that has no public type.
@@ -69,7 +77,13 @@ fn too_much_data(error: &wasmtime::Error, identity: &Identity) -> Option<TaskErr
         return Some(output_too_large(identity));
     }
     let most = identity.limits.http_request_bytes;
-    Some(limit(identity, "transfer_limit", "handed too much data to the host at once", "http_request_bytes", most))
+    Some(limit(
+        identity,
+        "transfer_limit",
+        "handed too much data to the host at once",
+        "http_request_bytes",
+        most,
+    ))
 }
 
 /// The result is larger than allowed.
@@ -81,16 +95,23 @@ pub(crate) fn output_too_large(identity: &Identity) -> TaskError {
 fn crash(error: &wasmtime::Error, identity: &Identity) -> TaskError {
     let name = &identity.name;
     if let Some(frames) = error.downcast_ref::<WasmBacktrace>() {
-        let functions: Vec<_> = frames.frames().iter().filter_map(|frame| frame.func_name()).take(20).collect();
+        let functions: Vec<_> =
+            frames.frames().iter().filter_map(|frame| frame.func_name()).take(20).collect();
         tracing::debug!(plugin = %name, ?functions, "guest backtrace");
     }
     if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
-        return TaskError::new(FailureKind::Plugin, "trap", format!("Plugin '{name}' crashed (trap): it called exit({code})"));
+        return TaskError::new(
+            FailureKind::Plugin,
+            "trap",
+            format!("Plugin '{name}' crashed (trap): it called exit({code})"),
+        );
     }
     let cause = match error.downcast_ref::<Trap>() {
         Some(trap) => trap.to_string(),
         None => error.root_cause().to_string(),
     };
-    let message = format!("Plugin '{name}' crashed (trap): {cause}. What it wrote last is in `output` of the error's data");
+    let message = format!(
+        "Plugin '{name}' crashed (trap): {cause}. What it wrote last is in `output` of the error's data"
+    );
     TaskError::new(FailureKind::Plugin, "trap", message)
 }

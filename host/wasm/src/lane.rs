@@ -17,7 +17,11 @@ use crate::usage::Usage;
 const PATIENCE: Duration = TICK.saturating_mul(2);
 
 /// Runs `work` to its end, wherever that is best. Dropping the future drops the work.
-pub(crate) async fn run<T, F>(sandbox: &Arc<Sandbox>, work: Pin<Box<F>>, usage: &Arc<Usage>) -> wasmtime::Result<T>
+pub(crate) async fn run<T, F>(
+    sandbox: &Arc<Sandbox>,
+    work: Pin<Box<F>>,
+    usage: &Arc<Usage>,
+) -> wasmtime::Result<T>
 where
     F: Future<Output = wasmtime::Result<T>> + Send + 'static,
     T: Send + 'static,

@@ -14,8 +14,15 @@ const OFFERED: [&str; 6] = ["types", "log", "progress", "http", "process", "syst
 /// Interfaces of `apflow:plugin` that the contract has and this host has not.
 const NOT_YET: [&str; 5] = ["net", "secrets", "state", "tasks", "checkpoint"];
 /// Packages of WASI that this host has, in version 0.2.
-const WASI: [&str; 7] =
-    ["wasi:io/", "wasi:clocks/", "wasi:random/", "wasi:cli/", "wasi:filesystem/", "wasi:sockets/", "wasi:http/"];
+const WASI: [&str; 7] = [
+    "wasi:io/",
+    "wasi:clocks/",
+    "wasi:random/",
+    "wasi:cli/",
+    "wasi:filesystem/",
+    "wasi:sockets/",
+    "wasi:http/",
+];
 
 /// A linker with everything that is offered.
 pub(crate) fn linker(engine: &Engine) -> Result<Linker<GuestState>, Problem> {
@@ -56,7 +63,9 @@ fn check(import: &str) -> Result<(), Problem> {
                  or use a newer host",
             ),
             true => unknown("which this version of the host does not know; use a newer host"),
-            false => unknown("and this host offers version 0.1; build the plugin with the WIT files of this host"),
+            false => {
+                unknown("and this host offers version 0.1; build the plugin with the WIT files of this host")
+            }
         };
     }
     if !WASI.iter().any(|package| interface.starts_with(package)) {

@@ -22,9 +22,7 @@ use crate::http::HttpClient;
 use crate::limits::Limits;
 use crate::linker;
 use crate::manifest::Manifest;
-use crate::plugin::{
-    Code, CollectorExports, ExecutorExports, Exports, HooksExports, Loaded, Plugin, Pools,
-};
+use crate::plugin::{Code, CollectorExports, ExecutorExports, Exports, HooksExports, Loaded, Plugin, Pools};
 use crate::pool::Sharing;
 use crate::sandbox::Sandbox;
 use crate::source::Package;
@@ -100,7 +98,12 @@ impl Loader {
     }
 
     /// Lets it describe itself and puts everything together.
-    async fn finish(&self, name: &str, manifest: Option<Manifest>, compiled: Compiled) -> Result<Loaded, Problem> {
+    async fn finish(
+        &self,
+        name: &str,
+        manifest: Option<Manifest>,
+        compiled: Compiled,
+    ) -> Result<Loaded, Problem> {
         let Compiled { package, imports, code } = compiled;
         let kinds = code.exports.kinds();
         let said = manifest.as_ref().map(|manifest| check_kinds(manifest, &kinds)).transpose()?;
@@ -155,7 +158,8 @@ impl Loader {
             described.executors = describe::executors(all, &provided_by)?;
         }
         if code.exports.hooks.is_some()
-            && let Reply::Subscriptions(all) = ask(&plugin, Request::Subscriptions, "hooks.subscriptions").await?
+            && let Reply::Subscriptions(all) =
+                ask(&plugin, Request::Subscriptions, "hooks.subscriptions").await?
         {
             described.subscriptions = Some(describe::subscriptions(all)?);
         }
@@ -233,7 +237,9 @@ fn check_header(bytes: &[u8]) -> Result<(), Problem> {
         [0, b'a', b's', b'm', ..] => {
             Err(Problem::NotAComponent("its version is not one that this host knows; build it again"))
         }
-        _ => Err(Problem::NotAComponent("the file does not begin like one; give the .wasm file of the build")),
+        _ => {
+            Err(Problem::NotAComponent("the file does not begin like one; give the .wasm file of the build"))
+        }
     }
 }
 
@@ -249,18 +255,25 @@ fn check_kinds(manifest: &Manifest, exports: &[String]) -> Result<String, Proble
 /// Digest of a package's manifest; empty without one.
 pub(crate) fn manifest_digest(package: &Package) -> String {
     use sha2::{Digest, Sha256};
-    package.manifest.as_ref().map(|text| crate::source::hex(&Sha256::digest(text.as_bytes()))).unwrap_or_default()
+    package
+        .manifest
+        .as_ref()
+        .map(|text| crate::source::hex(&Sha256::digest(text.as_bytes())))
+        .unwrap_or_default()
 }
 
 fn exports(component: &Component) -> Option<Exports> {
-    let interface = |name: &str| component.get_export_index(None, &format!("apflow:plugin/{name}@{VERSION}"));
+    let interface = |name: &str| component.get_export_index(None, format!("apflow:plugin/{name}@{VERSION}"));
     let function = |interface, name: &str| component.get_export_index(Some(&interface), name);
     let exports = Exports {
         executor: interface("executor").and_then(|at| {
             Some(ExecutorExports { describe: function(at, "describe")?, execute: function(at, "execute")? })
         }),
         hooks: interface("hooks").and_then(|at| {
-            Some(HooksExports { subscriptions: function(at, "subscriptions")?, on_event: function(at, "on-event")? })
+            Some(HooksExports {
+                subscriptions: function(at, "subscriptions")?,
+                on_event: function(at, "on-event")?,
+            })
         }),
         collector: interface("collector").and_then(|at| {
             Some(CollectorExports { collect: function(at, "collect")?, render: function(at, "render")? })
@@ -318,7 +331,11 @@ mod tests {
         let manifest = Manifest::parse(text).unwrap();
         let exported = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         assert_eq!(check_kinds(&manifest, &exported(&["executor", "hooks"])), Ok("1.2".to_owned()));
-        for wrong in [exported(&["executor"]), exported(&["executor", "hooks", "collector"]), exported(&["collector", "hooks"])] {
+        for wrong in [
+            exported(&["executor"]),
+            exported(&["executor", "hooks", "collector"]),
+            exported(&["collector", "hooks"]),
+        ] {
             assert_eq!(check_kinds(&manifest, &wrong).unwrap_err().code(), "kind_mismatch");
         }
     }

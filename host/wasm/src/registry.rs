@@ -158,7 +158,10 @@ impl WasmPlugins {
     }
 
     /// Looks at the folders and loads what is new or changed: the plugins called `only`, or all.
-    pub(crate) async fn refresh(&self, only: Option<&BTreeSet<String>>) -> Result<Map<String, Value>, WasmError> {
+    pub(crate) async fn refresh(
+        &self,
+        only: Option<&BTreeSet<String>>,
+    ) -> Result<Map<String, Value>, WasmError> {
         let mut entries = self.entries.lock().await;
         let mut found = scan(&self.bundled, &self.folders)?;
         let concerned = |name: &String| only.is_none_or(|only| only.contains(name));
@@ -198,7 +201,8 @@ impl WasmPlugins {
         let reads = found.into_iter().map(|(name, source)| async {
             let path = source.path();
             let live = entries.get(&name).and_then(|entry| entry.live.as_ref());
-            let package = read(source).await.map(|package| Some(package).filter(|package| !is_live(live, package)));
+            let package =
+                read(source).await.map(|package| Some(package).filter(|package| !is_live(live, package)));
             (name, path, package)
         });
         futures::future::join_all(reads).await

@@ -46,7 +46,9 @@ impl Source {
     /// Reads everything. Blocks.
     pub fn read(&self) -> Result<Package, WasmError> {
         let (component, manifest) = match self {
-            Self::Bundled(bundled) => (Cow::Borrowed(bundled.component), Some(Cow::Borrowed(bundled.manifest))),
+            Self::Bundled(bundled) => {
+                (Cow::Borrowed(bundled.component), Some(Cow::Borrowed(bundled.manifest)))
+            }
             Self::Files { component, manifest } => {
                 let text = match manifest {
                     Some(path) => read_manifest(path)?.map(Cow::Owned),
@@ -129,7 +131,11 @@ pub(crate) fn source_at(path: &Path) -> Option<(String, Source)> {
 pub(crate) fn name_of(folder: &Path, changed: &Path) -> Option<String> {
     let first = changed.strip_prefix(folder).ok()?.components().next()?;
     let first = Path::new(first.as_os_str());
-    let name = if first.extension().is_some_and(|extension| extension == "wasm") { first.file_stem() } else { first.file_name() };
+    let name = if first.extension().is_some_and(|extension| extension == "wasm") {
+        first.file_stem()
+    } else {
+        first.file_name()
+    };
     Some(name?.to_str()?.to_owned())
 }
 
@@ -149,7 +155,9 @@ mod tests {
     #[test]
     fn folders_and_lone_files_are_found_and_later_ones_win() {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        for (top, path) in [(&one, "a/a.wasm"), (&one, "b.wasm"), (&one, "notes.txt"), (&one, "empty/x"), (&two, "a.wasm")] {
+        for (top, path) in
+            [(&one, "a/a.wasm"), (&one, "b.wasm"), (&one, "notes.txt"), (&one, "empty/x"), (&two, "a.wasm")]
+        {
             let path = top.path().join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "x").unwrap();
@@ -175,7 +183,13 @@ mod tests {
     #[test]
     fn changes_belong_to_the_plugin_of_their_folder_or_file() {
         let top = Path::new("/p");
-        for (changed, name) in [("/p/a/a.wasm", Some("a")), ("/p/a", Some("a")), ("/p/b.wasm", Some("b")), ("/q/a", None), ("/p", None)] {
+        for (changed, name) in [
+            ("/p/a/a.wasm", Some("a")),
+            ("/p/a", Some("a")),
+            ("/p/b.wasm", Some("b")),
+            ("/q/a", None),
+            ("/p", None),
+        ] {
             assert_eq!(name_of(top, Path::new(changed)).as_deref(), name, "{changed}");
         }
     }

@@ -115,7 +115,6 @@ impl GuestState {
         }
         Ok(UpdateDeadline::Yield(1))
     }
-
 }
 
 impl Wasi {
@@ -168,7 +167,12 @@ struct Memory {
 }
 
 impl ResourceLimiter for GuestState {
-    fn memory_growing(&mut self, current: usize, desired: usize, most: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        most: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         if most.is_some_and(|most| desired > most) {
             return Ok(true); // It will fail by the memory's own limit, so it must not be counted.
         }
@@ -182,7 +186,12 @@ impl ResourceLimiter for GuestState {
         Ok(true)
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, most: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        most: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         if most.is_some_and(|most| desired > most) {
             return Ok(true);
         }

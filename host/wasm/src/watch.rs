@@ -35,7 +35,8 @@ impl Watcher {
         let own: Vec<PathBuf> = folders.to_vec();
         let notice = move |event: notify::Result<notify::Event>| match event {
             Ok(event) if changes(event.kind) => {
-                let names = event.paths.iter().flat_map(|path| own.iter().filter_map(|folder| name_of(folder, path)));
+                let names =
+                    event.paths.iter().flat_map(|path| own.iter().filter_map(|folder| name_of(folder, path)));
                 for name in names {
                     // Nobody listens any more when the watcher is about to be dropped.
                     let _ = sender.send(name);

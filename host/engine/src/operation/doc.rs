@@ -74,7 +74,9 @@ fn section(text: &mut String, operation: &Operation) {
     }
     let _ = write!(text, "\nExample of `params`:\n\n```json\n{}\n```\n", operation.example);
     let result = (operation.result)();
-    let _ = write!(text, "\nResult: {}.\n", kind(&result));
+    let or_null =
+        result["anyOf"].as_array().is_some_and(|forms| forms.iter().any(|form| form["type"] == "null"));
+    let _ = write!(text, "\nResult: {}{}.\n", kind(&result), if or_null { " or null" } else { "" });
     if result["properties"].is_object() && result["title"] != "Task" {
         fields(text, &result, "field");
     } else if let Some(item) = item_shape(&result) {
@@ -172,7 +174,8 @@ fn named(name: &str) -> String {
         "NewTask" => "[new task](#a-new-task)".into(),
         "Status" | "TreeFormat" => "string".into(),
         "Task" => "task".into(),
-        "ListForm" => "list".into(),
+        "IdList" | "StatusList" => "array of string or string".into(),
+        "NewDependency" => "string or object".into(),
         "Id" => "string".into(),
         "Limit" => "integer".into(),
         other => format!("object ({other})"),

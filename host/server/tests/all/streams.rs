@@ -1,7 +1,7 @@
 //! Events, live: of one execution, of a tree, of a task, of everything.
 
 use apflow_testkit::scripted::{Answer, Gate, ScriptedExecutor};
-use apflow_testkit::trees::{outline, prefixed};
+use apflow_testkit::trees::{chain, outline, prefixed};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -129,8 +129,8 @@ async fn events_of_a_tree_a_task_and_everything() {
     let mut from_start = server.listen("/events?after=0", &[]).await;
     let mut tree = server.listen("/events?tree=r", &[]).await;
     let mut task = server.listen("/events?task=a", &[]).await;
-    server.result("tasks.execute", json!({"tasks": prefixed(outline("r <- a; a"), "2/")})).await;
-    assert_eq!(everything.next().await.unwrap().data["tree_id"], "2/r");
+    server.result("tasks.execute", json!({"tasks": prefixed(chain(1), "2/")})).await;
+    assert_eq!(everything.next().await.unwrap().data["tree_id"], "2/step-1");
     assert_eq!(from_start.next().await.unwrap().id, Some(1));
     let mut kinds = Vec::new();
     for _ in 0..7 {

@@ -107,7 +107,9 @@ pub async fn run(args: BenchArgs) -> Result<Exit, Failure> {
 
 async fn flat(args: &BenchArgs, config: &Config) -> Result<Row, Failure> {
     let rounds = rounds(args, config, || trees::flat(args.tasks)).await?;
-    let per_second = |time: fn(&Round) -> Duration| median(rounds.iter().map(|r| f64::from(args.tasks) / time(r).as_secs_f64()));
+    let per_second = |time: fn(&Round) -> Duration| {
+        median(rounds.iter().map(|r| f64::from(args.tasks) / time(r).as_secs_f64()))
+    };
     Ok(Row {
         what: format!("flat, {} tasks", args.tasks),
         figures: vec![
@@ -198,13 +200,17 @@ async fn round(config: &Config, folder: &Path, tree: Value) -> Result<Round, Fai
     let run = began.elapsed() - insert;
     host.stop().await;
     if ended.status != TreeStatus::Completed {
-        return Err(Failure::missing("plugin_error", format!("the tree of the benchmark is {}", ended.status)));
+        return Err(Failure::missing(
+            "plugin_error",
+            format!("the tree of the benchmark is {}", ended.status),
+        ));
     }
     Ok(Round { insert, run })
 }
 
 fn temporary() -> Result<tempfile::TempDir, Failure> {
-    tempfile::tempdir().map_err(|error| Failure::missing("store_unavailable", format!("no temporary folder: {error}")))
+    tempfile::tempdir()
+        .map_err(|error| Failure::missing("store_unavailable", format!("no temporary folder: {error}")))
 }
 
 fn micros(time: Duration) -> f64 {

@@ -59,7 +59,8 @@ impl Live {
         let screen = MultiProgress::new();
         let lines = (0..count)
             .map(|_| {
-                let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+                let style =
+                    ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
                 screen.add(ProgressBar::new_spinner().with_style(style))
             })
             .collect();
@@ -132,7 +133,9 @@ impl State {
             EventKind::TaskFailed => (TaskStatus::Failed, false),
             EventKind::TaskCancelled => (TaskStatus::Cancelled, false),
             EventKind::TaskBlocked => (TaskStatus::Pending, true),
-            EventKind::TaskRetrying | EventKind::TaskDelayed | EventKind::TaskRescued => (TaskStatus::Pending, false),
+            EventKind::TaskRetrying | EventKind::TaskDelayed | EventKind::TaskRescued => {
+                (TaskStatus::Pending, false)
+            }
             EventKind::TaskUpdated
             | EventKind::TreeCreated
             | EventKind::TreeStarted

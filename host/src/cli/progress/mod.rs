@@ -13,8 +13,8 @@ use apflow_core::event::{Event, EventKind};
 use apflow_core::task::TaskStatus;
 use serde_json::Value;
 
-pub use self::outline::outline;
 use self::live::Live;
+pub use self::outline::outline;
 use self::plain::Plain;
 
 /// A task as progress shows it.
@@ -93,7 +93,9 @@ fn word(kind: EventKind) -> Option<&'static str> {
         EventKind::TaskBlocked => Some("blocked"),
         EventKind::TaskDelayed => Some("delayed"),
         EventKind::TaskRescued => Some("rescued"),
-        EventKind::TreeCreated | EventKind::TreeStarted | EventKind::TreeDeleted | EventKind::TaskUpdated => None,
+        EventKind::TreeCreated | EventKind::TreeStarted | EventKind::TreeDeleted | EventKind::TaskUpdated => {
+            None
+        }
     }
 }
 

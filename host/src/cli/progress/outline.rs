@@ -42,7 +42,11 @@ mod tests {
     use super::*;
 
     fn drawn(tasks: &[(&str, Option<&str>)]) -> Vec<String> {
-        outline(tasks.iter().copied()).iter().zip(tasks).map(|(prefix, (id, _))| format!("{prefix}{id}")).collect()
+        outline(tasks.iter().copied())
+            .iter()
+            .zip(tasks)
+            .map(|(prefix, (id, _))| format!("{prefix}{id}"))
+            .collect()
     }
 
     #[test]

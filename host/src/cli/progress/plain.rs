@@ -86,7 +86,13 @@ mod tests {
         let events = [
             event(EventKind::TreeStarted, None, 0, None, Value::Null),
             event(EventKind::TaskStarted, Some("1"), 2, Some(2), Value::Null),
-            event(EventKind::TaskProgress, Some("1"), 50, Some(2), json!({"fraction": 0.5, "message": "half"})),
+            event(
+                EventKind::TaskProgress,
+                Some("1"),
+                50,
+                Some(2),
+                json!({"fraction": 0.5, "message": "half"}),
+            ),
             event(EventKind::TaskFailed, Some("1"), 127, Some(2), error),
             event(EventKind::TaskBlocked, Some("2"), 127, None, json!({"blocked_by": "1"})),
             event(EventKind::TreeFailed, None, 1300, None, Value::Null),

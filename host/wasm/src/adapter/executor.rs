@@ -74,7 +74,8 @@ fn checked(text: String, identity: &Identity) -> Result<Json, TaskError> {
         return Err(failure::output_too_large(identity));
     }
     let bad = |problem: String| {
-        let message = format!("Plugin '{}' gave a result that is not JSON as it should be: {problem}", identity.name);
+        let message =
+            format!("Plugin '{}' gave a result that is not JSON as it should be: {problem}", identity.name);
         TaskError::new(FailureKind::Plugin, "bad_output", message)
     };
     let depth = depth(&text);

@@ -68,7 +68,11 @@ impl PluginHook {
     fn decision(&self, decision: hooks::Decision) -> Result<Decision, TaskError> {
         let name = &self.plugin.identity.name;
         let bad = |problem: String| {
-            TaskError::new(FailureKind::Plugin, "bad_output", format!("Hook '{name}' decided nonsense: {problem}"))
+            TaskError::new(
+                FailureKind::Plugin,
+                "bad_output",
+                format!("Hook '{name}' decided nonsense: {problem}"),
+            )
         };
         Ok(match decision {
             hooks::Decision::Proceed => Decision::Proceed,

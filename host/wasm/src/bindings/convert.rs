@@ -66,7 +66,10 @@ pub(crate) fn measurement(event: &Event) -> collector::Measurement {
         attempt: if of_tree { 0 } else { event.attempt },
         duration_ms: duration.as_secs_f64() * 1000.0,
         code: data.pointer("/error/code").and_then(Value::as_str).map(str::to_owned),
-        extra: data.get("receipt").filter(|receipt| receipt.is_object()).map_or("{}".into(), Value::to_string),
+        extra: data
+            .get("receipt")
+            .filter(|receipt| receipt.is_object())
+            .map_or("{}".into(), Value::to_string),
     }
 }
 
@@ -76,7 +79,8 @@ pub(crate) fn failure(failure: types::Failure) -> RunFailure {
         types::Failure::BadInput(one) => issue(FailureKind::BadInput, one).into(),
         types::Failure::Permanent(one) => issue(FailureKind::Permanent, one).into(),
         types::Failure::Cancelled => {
-            TaskError::new(FailureKind::Cancelled, "cancelled", "The plugin stopped because it was asked to").into()
+            TaskError::new(FailureKind::Cancelled, "cancelled", "The plugin stopped because it was asked to")
+                .into()
         }
         types::Failure::Retryable(retry) => RunFailure {
             error: issue(FailureKind::Retryable, retry.issue),
@@ -89,7 +93,11 @@ pub(crate) fn failure(failure: types::Failure) -> RunFailure {
 /// A guest's issue as an error of this kind.
 pub(crate) fn issue(kind: FailureKind, issue: types::Issue) -> TaskError {
     let types::Issue { code, message, pointer, extra } = issue;
-    TaskError { pointer, data: object(&extra), ..TaskError::new(kind, self::code(&code), cut(message, MESSAGE)) }
+    TaskError {
+        pointer,
+        data: object(&extra),
+        ..TaskError::new(kind, self::code(&code), cut(message, MESSAGE))
+    }
 }
 
 /// A kind of failure that this version does not know: an object with at least `code` and `message`.
@@ -131,7 +139,12 @@ mod tests {
     use super::*;
 
     fn wit_issue(code: &str, message: &str, extra: &str) -> types::Issue {
-        types::Issue { code: code.into(), message: message.into(), pointer: Some("/url".into()), extra: extra.into() }
+        types::Issue {
+            code: code.into(),
+            message: message.into(),
+            pointer: Some("/url".into()),
+            extra: extra.into(),
+        }
     }
 
     #[test]
@@ -146,7 +159,10 @@ mod tests {
     #[test]
     fn what_a_guest_says_is_bounded() {
         let long = "ä".repeat(MESSAGE);
-        let error = issue(FailureKind::Permanent, wit_issue("Not A Code", &long, &format!("\"{}\"", "x".repeat(EXTRA))));
+        let error = issue(
+            FailureKind::Permanent,
+            wit_issue("Not A Code", &long, &format!("\"{}\"", "x".repeat(EXTRA))),
+        );
         assert_eq!(error.code, "plugin_failure");
         assert!(error.message.len() <= MESSAGE + '…'.len_utf8() && error.message.ends_with('…'));
         assert_eq!(error.data["extra_dropped_bytes"], EXTRA + 2);
@@ -154,8 +170,13 @@ mod tests {
 
     #[test]
     fn failures_of_later_contracts_are_permanent_and_keep_their_words() {
-        let error = failure(types::Failure::Other(r#"{"code":"quota","message":"used up","until":"noon"}"#.into())).error;
-        assert_eq!((error.kind, error.code.as_str(), error.message.as_str()), (FailureKind::Permanent, "quota", "used up"));
+        let error =
+            failure(types::Failure::Other(r#"{"code":"quota","message":"used up","until":"noon"}"#.into()))
+                .error;
+        assert_eq!(
+            (error.kind, error.code.as_str(), error.message.as_str()),
+            (FailureKind::Permanent, "quota", "used up")
+        );
         assert_eq!(error.data["until"], "noon");
         assert_eq!(failure(types::Failure::Other("nonsense".into())).error.code, "plugin_failure");
     }

@@ -10,7 +10,9 @@ use wasmtime::component::Resource;
 use crate::bindings::v0_1::http::{
     Host, HostIncomingBody, HttpError as WitError, Request, Response, ResponseHead, StreamedResponse,
 };
-use crate::http::{Budget, HttpError, HttpLimits, OutRequest, OutResponse, ResponseBody, Timeouts, text_pairs};
+use crate::http::{
+    Budget, HttpError, HttpLimits, OutRequest, OutResponse, ResponseBody, Timeouts, text_pairs,
+};
 use crate::state::GuestState;
 
 /// A response's body that a guest reads piece by piece.
@@ -38,16 +40,25 @@ impl Host for GuestState {
 }
 
 impl HostIncomingBody for GuestState {
-    async fn read(&mut self, body: Resource<IncomingBody>, max: u32) -> Result<Result<Option<Vec<u8>>, WitError>> {
+    async fn read(
+        &mut self,
+        body: Resource<IncomingBody>,
+        max: u32,
+    ) -> Result<Result<Option<Vec<u8>>, WitError>> {
         self.enter()?;
         Ok(self.table.get_mut(&body)?.read(max as usize).await.map_err(WitError::from))
     }
 
-    async fn trailers(&mut self, body: Resource<IncomingBody>) -> Result<Result<Vec<(String, String)>, WitError>> {
+    async fn trailers(
+        &mut self,
+        body: Resource<IncomingBody>,
+    ) -> Result<Result<Vec<(String, String)>, WitError>> {
         self.enter()?;
         let body = self.table.get_mut(&body)?;
         if !body.ended {
-            let early = HttpError::BadRequest("trailers come after the end of the body; read it to its end first".into());
+            let early = HttpError::BadRequest(
+                "trailers come after the end of the body; read it to its end first".into(),
+            );
             return Ok(Err(early.into()));
         }
         Ok(Ok(text_pairs(body.body.trailers())))

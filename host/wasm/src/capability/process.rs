@@ -55,7 +55,11 @@ impl HostChild for GuestState {
         Ok(Ok(self.table.get_mut(&child)?.stderr.read(max as usize).await))
     }
 
-    async fn write_stdin(&mut self, child: Resource<Child>, data: Vec<u8>) -> Result<Result<u32, ProcessError>> {
+    async fn write_stdin(
+        &mut self,
+        child: Resource<Child>,
+        data: Vec<u8>,
+    ) -> Result<Result<u32, ProcessError>> {
         self.enter()?;
         Ok(self.table.get_mut(&child)?.write_stdin(&data).await)
     }
@@ -103,6 +107,6 @@ impl GuestState {
             Some(guest) => Some(program::granted_folder(grants, guest)?),
             None => None,
         };
-        Child::start(cmd, folder, limits.process_output_bytes as usize)
+        Child::start(cmd, folder.as_deref(), limits.process_output_bytes as usize)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use apflow_core::error::FailureKind;
 use apflow_core::json::Json;
-use apflow_core::plugin::Invocation;
+use apflow_core::plugin::{Invocation, Plugins};
 use serde_json::json;
 
 use crate::harness::{Reports, call, executor, failure, invocation, plugins, result};

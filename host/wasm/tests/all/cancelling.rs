@@ -19,10 +19,17 @@ async fn cancelled_calls_let_go(id: &str) {
     for _ in 0..5 {
         let executor = executor(&plugins, id);
         let call = executor.execute(invocation(id, json!({})), Arc::new(Reports::default()));
-        assert!(tokio::time::timeout(Duration::from_millis(30), call).await.is_err(), "{id} does not end by itself");
+        assert!(
+            tokio::time::timeout(Duration::from_millis(30), call).await.is_err(),
+            "{id} does not end by itself"
+        );
         let cancelled = Instant::now();
         assert_eq!(result(&plugins, "echo", json!({"a": 1})).await, json!({"a": 1}));
-        assert!(cancelled.elapsed() < Duration::from_millis(500), "{id} let go after {:?}", cancelled.elapsed());
+        assert!(
+            cancelled.elapsed() < Duration::from_millis(500),
+            "{id} let go after {:?}",
+            cancelled.elapsed()
+        );
     }
 }
 

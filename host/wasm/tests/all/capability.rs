@@ -57,7 +57,8 @@ async fn a_private_address_needs_its_own_grant() {
     let port = server(HELLO).await;
     let plugins = plugins(&["rest_executor"], "").await;
     for host in ["127.0.0.1", "localhost", "[::1]", "2130706433", "[::ffff:127.0.0.1]"] {
-        let error = failure(&plugins, "rest_executor", json!({"url": format!("http://{host}:{port}/")})).await;
+        let error =
+            failure(&plugins, "rest_executor", json!({"url": format!("http://{host}:{port}/")})).await;
         assert!(error.message.contains("private/reserved address"), "{host}: {error}");
     }
 }
@@ -65,12 +66,18 @@ async fn a_private_address_needs_its_own_grant() {
 #[tokio::test]
 async fn a_redirect_to_a_place_that_is_not_granted_is_refused() {
     let hidden = server(HELLO).await;
-    let location = format!("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:{hidden}/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    let location = format!(
+        "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:{hidden}/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    );
     let port = server(location.leak()).await;
-    let policies = format!("[rest_executor.grants]\nhttp = [\"*\"]\nprivate_network = [\"127.0.0.1:{port}\"]\n");
+    let policies =
+        format!("[rest_executor.grants]\nhttp = [\"*\"]\nprivate_network = [\"127.0.0.1:{port}\"]\n");
     let plugins = plugins(&["rest_executor"], &policies).await;
     let error = failure(&plugins, "rest_executor", json!({"url": format!("http://127.0.0.1:{port}/")})).await;
-    assert!(error.message.contains(&format!("127.0.0.1:{hidden}")) && error.message.contains("redirected"), "{error}");
+    assert!(
+        error.message.contains(&format!("127.0.0.1:{hidden}")) && error.message.contains("redirected"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -99,7 +106,8 @@ async fn granted_folders_are_there_in_their_mode_and_lead_nowhere_else() {
     std::fs::write(folder.join("in.txt"), "inside").unwrap();
     std::fs::write(top.path().join("out.txt"), "outside").unwrap();
     std::os::unix::fs::symlink(top.path().join("out.txt"), folder.join("link")).unwrap();
-    let policies = format!("[hostile.grants]\nfs = [{{ guest = \"/data\", host = \"{}\" }}]\n", folder.display());
+    let policies =
+        format!("[hostile.grants]\nfs = [{{ guest = \"/data\", host = \"{}\" }}]\n", folder.display());
     let plugins = plugins(&["hostile"], &policies).await;
     let inside = result(&plugins, "read_file", json!({"path": "/data/in.txt"})).await;
     assert_eq!(inside["content"], "inside");
@@ -126,7 +134,11 @@ async fn the_catalog_lists_what_is_asked_and_what_is_allowed() {
     let info = plugins.catalog().plugins[0].clone();
     assert_eq!(info.granted, json!({"process": ["true"]}));
     assert_eq!(info.requested["http"], json!(["http://denied.invalid"]));
-    assert!(info.imports.iter().any(|import| import.starts_with("apflow:plugin/http@")), "{:?}", info.imports);
+    assert!(
+        info.imports.iter().any(|import| import.starts_with("apflow:plugin/http@")),
+        "{:?}",
+        info.imports
+    );
     let allowed: Value = result(&plugins, "spawn_denied", json!({})).await;
     assert_eq!(allowed, json!(0), "both sides permit `true`");
 }

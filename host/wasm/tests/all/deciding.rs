@@ -63,7 +63,11 @@ async fn one_instance_remembers_and_a_crashed_one_is_replaced() {
     assert_eq!(hook.on_event(delay.clone()).await, Ok(Decision::Proceed), "the same instance has seen it");
     let crash = hook.on_event(event(&json!({"decide": "trap"}))).await.unwrap_err();
     assert_eq!((crash.kind, crash.code.as_str()), (FailureKind::Plugin, "trap"));
-    assert_eq!(hook.on_event(delay).await, Ok(Decision::Delay(Duration::from_millis(50))), "a new one has not");
+    assert_eq!(
+        hook.on_event(delay).await,
+        Ok(Decision::Delay(Duration::from_millis(50))),
+        "a new one has not"
+    );
 }
 
 #[tokio::test]
@@ -74,7 +78,8 @@ async fn the_operator_sets_order_policy_and_deadline() {
     let hooks = plugins.catalog().hooks.clone();
     assert_eq!(hooks.iter().map(|hook| hook.name()).collect::<Vec<_>>(), ["looping_hook", "veto_hook"]);
     assert_eq!((hooks[0].order(), hooks[0].failure_policy()), (-5, FailurePolicy::Open));
-    let looping = tokio::time::timeout(PATIENCE, hooks[0].on_event(event(&json!({"loop": true})))).await.unwrap();
+    let looping =
+        tokio::time::timeout(PATIENCE, hooks[0].on_event(event(&json!({"loop": true})))).await.unwrap();
     assert_eq!(looping.unwrap_err().code, "deadline_exceeded");
     assert_eq!(hooks[0].on_event(event(&json!({}))).await, Ok(Decision::Proceed));
 }

@@ -24,7 +24,8 @@ impl Folder {
     pub fn with(names: &[&str]) -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
         for name in names {
-            std::os::unix::fs::symlink(apflow_testkit::dist(name), folder.path().join(name)).unwrap();
+            std::os::unix::fs::symlink(apflow_testkit::plugins::dist(name), folder.path().join(name))
+                .unwrap();
         }
         folder
     }

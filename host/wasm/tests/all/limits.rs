@@ -59,7 +59,11 @@ async fn a_tasks_own_timeout_is_shorter_and_can_be_retried() {
     }
     let long = Invocation { timeout: Some(Duration::from_secs(60)), ..invocation("loop_forever", json!({})) };
     let outcome = executor(&plugins, "loop_forever").execute(long, Arc::new(Reports::default())).await;
-    assert_eq!(outcome.result.unwrap_err().error.code, "deadline_exceeded", "a task cannot lengthen the deadline");
+    assert_eq!(
+        outcome.result.unwrap_err().error.code,
+        "deadline_exceeded",
+        "a task cannot lengthen the deadline"
+    );
 }
 
 #[tokio::test]
@@ -84,16 +88,22 @@ async fn output_far_over_the_limit_never_reaches_the_host() {
     let plugins = plugins(&["hostile"], TIGHT).await;
     // More than may be handed over at once: refused before it is copied.
     let limits = "[hostile.limits]\noutput_bytes = 65536\nhttp_request_bytes = 0\n";
-    breaks(&plugins, "huge_output", json!({"bytes": 5_000_000}), "output_limit", "output_bytes", 65_536).await;
+    breaks(&plugins, "huge_output", json!({"bytes": 5_000_000}), "output_limit", "output_bytes", 65_536)
+        .await;
     let plugins = crate::harness::plugins(&["hostile"], limits).await;
-    breaks(&plugins, "huge_output", json!({"bytes": 5_000_000}), "output_limit", "output_bytes", 65_536).await;
+    breaks(&plugins, "huge_output", json!({"bytes": 5_000_000}), "output_limit", "output_bytes", 65_536)
+        .await;
 }
 
 #[tokio::test]
 async fn calls_to_the_host_are_limited() {
     let plugins = plugins(&["hostile"], TIGHT).await;
     breaks(&plugins, "log_flood", json!({"lines": 20_000}), "host_call_limit", "host_calls", 10_000).await;
-    assert_eq!(result(&plugins, "log_flood", json!({"lines": 9000})).await, json!(9000), "a flood is cut, not ended");
+    assert_eq!(
+        result(&plugins, "log_flood", json!({"lines": 9000})).await,
+        json!(9000),
+        "a flood is cut, not ended"
+    );
 }
 
 #[tokio::test]

@@ -9,11 +9,17 @@ use serde_json::json;
 use crate::harness::{Folder, options, plugins, result};
 
 fn component(name: &str) -> Vec<u8> {
-    std::fs::read(apflow_testkit::component(name)).unwrap()
+    std::fs::read(apflow_testkit::plugins::component(name)).unwrap()
 }
 
 fn listed(plugins: &WasmPlugins, name: &str) -> PluginInfo {
-    plugins.catalog().plugins.iter().find(|plugin| plugin.name == name).cloned().unwrap_or_else(|| panic!("no {name}"))
+    plugins
+        .catalog()
+        .plugins
+        .iter()
+        .find(|plugin| plugin.name == name)
+        .cloned()
+        .unwrap_or_else(|| panic!("no {name}"))
 }
 
 #[tokio::test]
@@ -48,9 +54,13 @@ async fn what_is_no_plugin_is_reported_and_the_rest_serves() {
     folder.put("module.wasm", b"\0asm\x01\0\0\0");
     folder.put("truncated.wasm", &whole[..whole.len() / 2]);
     folder.put("unbuilt/plugin.toml", "[plugin]\n");
-    folder.put("bad_manifest/plugin.toml", "[plugin]\nname = \"bad_manifest\"\nversion = \"1\"\nkinds = []\n");
+    folder
+        .put("bad_manifest/plugin.toml", "[plugin]\nname = \"bad_manifest\"\nversion = \"1\"\nkinds = []\n");
     folder.put("bad_manifest/bad_manifest.wasm", &whole);
-    folder.put("renamed/plugin.toml", std::fs::read(apflow_testkit::dist("noop_executor/plugin.toml")).unwrap());
+    folder.put(
+        "renamed/plugin.toml",
+        std::fs::read(apflow_testkit::plugins::dist("noop_executor/plugin.toml")).unwrap(),
+    );
     folder.put("renamed/renamed.wasm", &whole);
     folder.put("kinds/plugin.toml", "[plugin]\nname = \"kinds\"\nversion = \"1\"\nkind = [\"hooks\"]\n");
     folder.put("kinds/kinds.wasm", &whole);
@@ -73,7 +83,10 @@ async fn what_is_no_plugin_is_reported_and_the_rest_serves() {
     }
     assert_eq!(result(&plugins, "noop_executor", json!({})).await, json!({"ok": true}));
     let answer = plugins.reload().await.unwrap();
-    assert_eq!((answer["loaded"].as_array().unwrap().len(), answer["failed"].as_array().unwrap().len()), (0, 9));
+    assert_eq!(
+        (answer["loaded"].as_array().unwrap().len(), answer["failed"].as_array().unwrap().len()),
+        (0, 9)
+    );
     assert!(answer["failed"][0]["error"].is_string() && answer["failed"][0]["path"].is_string());
 }
 
@@ -100,7 +113,7 @@ async fn an_executor_of_two_plugins_stays_with_the_first() {
 #[tokio::test]
 async fn folders_win_over_what_is_bundled() {
     let manifest: &'static str =
-        std::fs::read_to_string(apflow_testkit::dist("noop_executor/plugin.toml")).unwrap().leak();
+        std::fs::read_to_string(apflow_testkit::plugins::dist("noop_executor/plugin.toml")).unwrap().leak();
     let bytes: &'static [u8] = component("noop_executor").leak();
     let bundled = BundledPlugin { name: "noop_executor", manifest, component: bytes };
     let folder = Folder::with(&[]);
@@ -129,19 +142,22 @@ async fn compiled_code_is_kept_and_found_again() {
     let plugins = WasmPlugins::open(with_cache()).await.unwrap();
     let mapped = began.elapsed();
     assert!(mapped < compiled, "{mapped:?} with the cache, {compiled:?} without");
-    assert!(name.starts_with(&listed(&plugins, "noop_executor").digest) && name.ends_with(".cwasm"), "{name}");
+    assert!(
+        name.starts_with(&listed(&plugins, "noop_executor").digest) && name.ends_with(".cwasm"),
+        "{name}"
+    );
     assert_eq!(result(&plugins, "noop_executor", json!({})).await, json!({"ok": true}));
 }
 
 #[tokio::test]
 async fn a_file_can_be_looked_at_without_loading_it() {
     let plugins = plugins(&["noop_executor"], "").await;
-    let info = plugins.inspect_file(&apflow_testkit::component("hostile")).await.unwrap();
+    let info = plugins.inspect_file(&apflow_testkit::plugins::component("hostile")).await.unwrap();
     assert_eq!((info.name.as_str(), info.kinds.as_slice()), ("hostile", &["executor".to_owned()][..]));
     assert!(info.executors.contains(&"loop_forever".to_owned()) && info.requested["env"].is_array());
-    let by_folder = plugins.inspect_file(&apflow_testkit::dist("hostile")).await.unwrap();
+    let by_folder = plugins.inspect_file(&apflow_testkit::plugins::dist("hostile")).await.unwrap();
     assert_eq!(by_folder.digest, info.digest);
-    let error = plugins.inspect_file(&apflow_testkit::component("wrong_world")).await.unwrap_err();
+    let error = plugins.inspect_file(&apflow_testkit::plugins::component("wrong_world")).await.unwrap_err();
     assert_eq!(error.code(), "wrong_world");
     assert!(error.to_string().contains("`greet`"), "{error}");
     assert_eq!(plugins.inspect_file("/no/such.wasm".as_ref()).await.unwrap_err().code(), "unreadable");

@@ -13,13 +13,13 @@ use crate::harness::{Folder, PATIENCE, Reports, call, executor, invocation, opti
 
 /// The component with a custom section at its end: other bytes, same behaviour.
 fn marked(name: &str, mark: u8) -> Vec<u8> {
-    let mut bytes = std::fs::read(apflow_testkit::component(name)).unwrap();
+    let mut bytes = std::fs::read(apflow_testkit::plugins::component(name)).unwrap();
     bytes.extend([0, 3, 1, b'v', mark]);
     bytes
 }
 
 fn manifest(name: &str) -> Vec<u8> {
-    std::fs::read(apflow_testkit::dist(&format!("{name}/plugin.toml"))).unwrap()
+    std::fs::read(apflow_testkit::plugins::dist(&format!("{name}/plugin.toml"))).unwrap()
 }
 
 /// A folder with its own copy of a plugin.
@@ -35,7 +35,11 @@ async fn watched(folder: &Folder) -> Arc<WasmPlugins> {
 }
 
 /// Waits until the plugin is as it should be, by the generations that are published.
-async fn until(plugins: &WasmPlugins, name: &str, holds: impl Fn(Option<&PluginInfo>) -> bool) -> Option<PluginInfo> {
+async fn until(
+    plugins: &WasmPlugins,
+    name: &str,
+    holds: impl Fn(Option<&PluginInfo>) -> bool,
+) -> Option<PluginInfo> {
     let mut generation: watch::Receiver<u64> = plugins.generation();
     let wait = async {
         loop {
@@ -48,7 +52,9 @@ async fn until(plugins: &WasmPlugins, name: &str, holds: impl Fn(Option<&PluginI
             generation.changed().await.unwrap();
         }
     };
-    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{name}: {:?}", plugins.catalog().plugins))
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .unwrap_or_else(|_| panic!("{name}: {:?}", plugins.catalog().plugins))
 }
 
 #[tokio::test]

@@ -49,7 +49,8 @@ async fn an_instance_of_a_tree_serves_no_other_tree() {
 
 #[tokio::test]
 async fn an_instance_that_crashed_or_broke_a_limit_is_not_used_again() {
-    let policy = "[hostile]\nisolation = \"shared\"\n[hostile.limits]\nmemory_bytes = 33554432\ndeadline_ms = 200\n";
+    let policy =
+        "[hostile]\nisolation = \"shared\"\n[hostile.limits]\nmemory_bytes = 33554432\ndeadline_ms = 200\n";
     for bad in ["trap", "eat_memory", "loop_forever"] {
         let plugins = plugins(&["hostile"], policy).await;
         eat(&plugins, "a").await;

@@ -132,7 +132,7 @@ mod tests {
 
     #[tokio::test]
     async fn pieces_come_in_order_and_the_end_is_none() {
-        let mut output = Output::pump(Some(&b"abcdef"[..]), 4);
+        let output = Output::pump(Some(&b"abcdef"[..]), 4);
         assert_eq!(output.read(3).await.as_deref(), Some(&b"abc"[..]));
         let mut rest = Vec::new();
         while let Some(piece) = output.read(10).await {
@@ -143,14 +143,14 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_over_the_cap_is_cut_off_when_nobody_reads() {
-        let mut output = Output::pump(Some(&b"abcdef"[..]), 4);
+        let output = Output::pump(Some(&b"abcdef"[..]), 4);
         output.discard_overflow();
         assert_eq!(output.rest().await, (b"abcd".to_vec(), true));
     }
 
     #[tokio::test]
     async fn a_stream_that_is_not_there_has_ended() {
-        let mut output = Output::pump(None::<&[u8]>, 4);
+        let output = Output::pump(None::<&[u8]>, 4);
         assert_eq!(output.read(1).await, None);
         assert_eq!(output.rest().await, (Vec::new(), false));
     }

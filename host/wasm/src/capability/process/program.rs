@@ -41,18 +41,24 @@ pub struct Child {
 
 impl Child {
     /// Starts `cmd` in `folder`, or in an empty one of its own, keeping at most `cap` bytes of each output.
-    pub fn start(cmd: Command, folder: Option<PathBuf>, cap: usize) -> Result<Self, ProcessError> {
+    pub fn start(cmd: Command, folder: Option<&Path>, cap: usize) -> Result<Self, ProcessError> {
         let Command { program, args, env, cwd: _, stdin, timeout_ms, extra: _ } = cmd;
         let failed = |problem: String| ProcessError::Start(format!("`{program}` did not start: {problem}"));
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let file = find(&program, &path).ok_or_else(|| failed("no such program in the host's PATH".into()))?;
+        let file =
+            find(&program, &path).ok_or_else(|| failed("no such program in the host's PATH".into()))?;
         let scratch = match folder {
             Some(_) => None,
             None => Some(TempDir::with_prefix("apflow-").map_err(|error| failed(error.to_string()))?),
         };
-        let folder = folder.as_deref().or(scratch.as_ref().map(TempDir::path));
+        let folder = folder.or(scratch.as_ref().map(TempDir::path));
         let mut builder = Builder::new(file);
-        builder.args(&args).env_clear().env("PATH", &path).envs(env).current_dir(folder.unwrap_or(Path::new("/")));
+        builder
+            .args(&args)
+            .env_clear()
+            .env("PATH", &path)
+            .envs(env)
+            .current_dir(folder.unwrap_or(Path::new("/")));
         builder.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         builder.process_group(0).kill_on_drop(true);
         let mut process = builder.spawn().map_err(|error| failed(error.to_string()))?;
@@ -76,8 +82,12 @@ impl Child {
 
     /// Writes to standard input and gives the number of bytes taken.
     pub async fn write_stdin(&mut self, data: &[u8]) -> Result<u32, ProcessError> {
-        let problem = |error| ProcessError::Other(serde_json::json!({"code": "stdin_closed", "message": error}).to_string());
-        let Some(pipe) = &self.stdin.pipe else { return Err(problem("standard input was closed".to_owned())) };
+        let problem = |error| {
+            ProcessError::Other(serde_json::json!({"code": "stdin_closed", "message": error}).to_string())
+        };
+        let Some(pipe) = &self.stdin.pipe else {
+            return Err(problem("standard input was closed".to_owned()));
+        };
         let mut pipe = pipe.lock().await;
         let Some(pipe) = pipe.as_mut() else { return Err(problem("the program takes no input".to_owned())) };
         let taken = pipe.write(data).await.map_err(|error| problem(error.to_string()))?;
@@ -180,7 +190,10 @@ fn find(program: &str, path: &OsString) -> Option<PathBuf> {
     if program.starts_with('/') {
         return Some(program.into());
     }
-    std::env::split_paths(path).filter(|folder| folder.is_absolute()).map(|folder| folder.join(program)).find(|file| file.is_file())
+    std::env::split_paths(path)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
 }
 
 /// The folder of the host behind a path of the guest, if it lies in a granted one, links resolved.
@@ -259,13 +272,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_that_is_not_there_is_named() {
-        let Err(ProcessError::Start(text)) = Child::start(command("no-such-program", &[]), None, 1) else { panic!() };
+        let Err(ProcessError::Start(text)) = Child::start(command("no-such-program", &[]), None, 1) else {
+            panic!()
+        };
         assert!(text.contains("no-such-program"), "{text}");
     }
 
     #[tokio::test]
     async fn signals_and_later_input_are_seen() {
-        let mut child = Child::start(Command { stdin: b"a".to_vec(), ..command("cat", &[]) }, None, 100).unwrap();
+        let mut child =
+            Child::start(Command { stdin: b"a".to_vec(), ..command("cat", &[]) }, None, 100).unwrap();
         assert_eq!(child.stdout.read(10).await.as_deref(), Some(&b"a"[..]));
         assert_eq!(child.write_stdin(b"b").await.unwrap(), 1);
         assert_eq!(child.stdout.read(10).await.as_deref(), Some(&b"b"[..]));
@@ -282,7 +298,8 @@ mod tests {
         std::os::unix::fs::symlink("/", top.path().join("granted/out")).unwrap();
         let host = top.path().join("granted");
         let side: crate::grants::Capabilities =
-            toml::from_str(&format!("fs = [{{ guest = \"/data\", host = \"{}\" }}]", host.display())).unwrap();
+            toml::from_str(&format!("fs = [{{ guest = \"/data\", host = \"{}\" }}]", host.display()))
+                .unwrap();
         let grants = Grants::new("p", side.clone(), side);
         assert_eq!(granted_folder(&grants, "/data/sub").ok(), inside.canonicalize().ok());
         for refused in ["/data/out", "/data/../..", "/", "sub", "/data/missing"] {
