@@ -7,11 +7,42 @@ use crate::harness::{info, server, with};
 
 /// Every field that a task object has.
 const FIELDS: &[&str] = &[
-    "id", "parent_id", "task_tree_id", "user_id", "name", "status", "priority", "dependencies", "inputs", "params",
-    "schemas", "result", "error", "progress", "created_at", "started_at", "updated_at", "completed_at",
-    "has_children", "original_task_id", "origin_type", "has_references", "schedule_type", "schedule_expression",
-    "schedule_enabled", "schedule_start_at", "schedule_end_at", "next_run_at", "last_run_at", "max_runs",
-    "run_count", "lease_id", "lease_expires_at", "placement_constraints", "attempt_id", "idempotency_key",
+    "id",
+    "parent_id",
+    "task_tree_id",
+    "user_id",
+    "name",
+    "status",
+    "priority",
+    "dependencies",
+    "inputs",
+    "params",
+    "schemas",
+    "result",
+    "error",
+    "progress",
+    "created_at",
+    "started_at",
+    "updated_at",
+    "completed_at",
+    "has_children",
+    "original_task_id",
+    "origin_type",
+    "has_references",
+    "schedule_type",
+    "schedule_expression",
+    "schedule_enabled",
+    "schedule_start_at",
+    "schedule_end_at",
+    "next_run_at",
+    "last_run_at",
+    "max_runs",
+    "run_count",
+    "lease_id",
+    "lease_expires_at",
+    "placement_constraints",
+    "attempt_id",
+    "idempotency_key",
     "last_assigned_node",
 ];
 
@@ -126,7 +157,10 @@ async fn updates_are_all_or_nothing() {
     assert_eq!(server.task("a").await["name"], "a");
     let changes = json!({"task_id": "a", "name": "b", "priority": 0, "metadata": {"k": 1}});
     let updated = server.tasks("tasks.update", changes).await;
-    assert_eq!((&updated["name"], &updated["priority"], &updated["metadata"]["k"]), (&json!("b"), &json!(0), &json!(1)));
+    assert_eq!(
+        (&updated["name"], &updated["priority"], &updated["metadata"]["k"]),
+        (&json!("b"), &json!(0), &json!(1))
+    );
 }
 
 #[tokio::test]
@@ -135,7 +169,11 @@ async fn case_35_delete_a_pending_tree() {
     let child = |name: &str| with(info(name), json!({"id": name, "parent_id": "r"}));
     server.tasks("tasks.create", json!([with(info("r"), json!({"id": "r"})), child("a"), child("b")])).await;
     let deleted = server.tasks("tasks.delete", json!({"task_id": "r"})).await;
-    assert_eq!((&deleted["deleted_count"], &deleted["children_deleted"]), (&json!(3), &json!(2)), "{deleted}");
+    assert_eq!(
+        (&deleted["deleted_count"], &deleted["children_deleted"]),
+        (&json!(3), &json!(2)),
+        "{deleted}"
+    );
     assert_eq!(server.task("r").await, Value::Null);
     assert_eq!(server.total().await, 0);
     let (code, text) = server.refused("tasks.delete", json!({"task_id": "r"})).await;
@@ -148,7 +186,10 @@ async fn delete_of_a_finished_task_says_why_not() {
     server.run(json!([with(info("a"), json!({"id": "a"}))])).await;
     let (code, text) = server.refused("tasks.delete", json!({"task_id": "a"})).await;
     assert_eq!(code, -32009);
-    assert!(text.starts_with("Cannot delete task: ") && text.contains("task status is 'completed'"), "{text}");
+    assert!(
+        text.starts_with("Cannot delete task: ") && text.contains("task status is 'completed'"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -174,9 +215,11 @@ async fn lists_and_counts_agree() {
 async fn explain_names_what_a_task_waits_for() {
     let server = server().await;
     let first = with(info("first"), json!({"id": "first", "parent_id": "second"}));
-    let second = with(info("second"), json!({"id": "second", "dependencies": ["first"], "executor": "nobody"}));
+    let second =
+        with(info("second"), json!({"id": "second", "dependencies": ["first"], "executor": "nobody"}));
     server.tasks("tasks.create", json!([second, first])).await;
     let why = server.tasks("tasks.explain", json!({"task_id": "second"})).await;
-    let codes: Vec<&str> = why["blockers"].as_array().unwrap().iter().map(|b| b["code"].as_str().unwrap()).collect();
+    let codes: Vec<&str> =
+        why["blockers"].as_array().unwrap().iter().map(|b| b["code"].as_str().unwrap()).collect();
     assert_eq!(codes, ["not_executed", "executor_not_found"], "{why}");
 }

@@ -13,7 +13,8 @@ async fn case_06_flat_array_in_pre_order() {
         with(info("child 2"), json!({"id": "c2", "parent_id": "root"})),
     ]);
     let created = server.tasks("tasks.create", tasks).await;
-    let ids: Vec<&str> = created.as_array().unwrap().iter().map(|task| task["id"].as_str().unwrap()).collect();
+    let ids: Vec<&str> =
+        created.as_array().unwrap().iter().map(|task| task["id"].as_str().unwrap()).collect();
     assert_eq!(ids, ["root", "c1", "c2"]);
     assert_eq!((&created[0]["has_children"], &created[1]["has_children"]), (&json!(true), &json!(false)));
     assert!(created.as_array().unwrap().iter().all(|task| task["task_tree_id"] == "root"));
@@ -69,7 +70,13 @@ async fn case_09_malformed_arrays() {
     check(&server, json!([with(a(), json!({"parent_id": "a"}))]), -32012, "No root task found").await;
     check(&server, json!([]), -32012, "Tasks array cannot be empty").await;
     check(&server, json!([{"id": "x"}]), -32005, "Task at index 0 must have a 'name' field").await;
-    check(&server, json!([a(), with(a(), json!({"parent_id": "a"}))]), -32012, "Duplicate task name 'a' at index 1").await;
+    check(
+        &server,
+        json!([a(), with(a(), json!({"parent_id": "a"}))]),
+        -32012,
+        "Duplicate task name 'a' at index 1",
+    )
+    .await;
     let twice = json!([with(a(), json!({"id": "x"})), with(info("b"), json!({"id": "x", "parent_id": "a"}))]);
     check(&server, twice, -32012, "Duplicate task id 'x' at index 1").await;
 }

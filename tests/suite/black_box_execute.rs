@@ -82,7 +82,10 @@ async fn case_15_priorities_in_order() {
     };
     let tree = json!([
         root("root", json!(["p0", "p1", "p2", "p3"])),
-        child("p3", 3), child("p1", 1), child("p2", 2), child("p0", 0),
+        child("p3", 3),
+        child("p1", 1),
+        child("p2", 2),
+        child("p0", 0),
     ]);
     server.run(tree).await;
     let mut started = Vec::new();
@@ -99,7 +102,10 @@ async fn case_16_a_parent_does_not_wait_for_its_children() {
     server.run(json!([with(info("root"), json!({"id": "root"})), child("a"), child("b")])).await;
     // Same priority, no dependencies: the order of the array.
     let log = server.tasks("events.list", json!({"tree": "root", "limit": 100})).await;
-    let started: Vec<&str> = log["events"].as_array().unwrap().iter()
+    let started: Vec<&str> = log["events"]
+        .as_array()
+        .unwrap()
+        .iter()
         .filter(|event| event["kind"] == "task.started")
         .map(|event| event["task_id"].as_str().unwrap())
         .collect();
@@ -137,7 +143,10 @@ async fn case_18_an_optional_dependency_is_waited_for() {
 #[tokio::test]
 async fn case_19_null_is_a_result() {
     let server = server().await;
-    let tree = json!([root("root", json!(["nothing"])), task("nothing", "returns_null", json!({"parent_id": "root"}))]);
+    let tree = json!([
+        root("root", json!(["nothing"])),
+        task("nothing", "returns_null", json!({"parent_id": "root"}))
+    ]);
     assert_eq!(server.run(tree).await["status"], "completed");
     assert_eq!(server.task("nothing").await["result"], Value::Null);
 }
@@ -150,7 +159,11 @@ async fn case_20_executing_a_running_tree() {
     let (http, answer) = server.rpc("/tasks", "tasks.execute", json!({"task_id": "a"})).await;
     assert_eq!(http, 200);
     let result = &answer["result"];
-    assert_eq!((&result["success"], &result["status"]), (&json!(false), &json!("already_running")), "{answer}");
+    assert_eq!(
+        (&result["success"], &result["status"]),
+        (&json!(false), &json!("already_running")),
+        "{answer}"
+    );
     assert_eq!(result["root_task_id"], "a");
 }
 
@@ -176,7 +189,11 @@ async fn case_23_the_stream_stays_open_until_the_root_is_done() {
     assert_eq!((&first["id"], &first["result"]["streaming"]), (&json!(1), &json!(true)), "{first}");
     let rest: Vec<Value> = stream.rest().await.into_iter().map(|(_, data)| data).collect();
     let kinds: Vec<&str> = rest.iter().map(|event| event["type"].as_str().unwrap()).collect();
-    assert_eq!((kinds[0], kinds[kinds.len() - 2], kinds[kinds.len() - 1]), ("progress", "final", "stream_end"), "{kinds:?}");
+    assert_eq!(
+        (kinds[0], kinds[kinds.len() - 2], kinds[kinds.len() - 1]),
+        ("progress", "final", "stream_end"),
+        "{kinds:?}"
+    );
     for id in ["root", "fast", "slow"] {
         for kind in ["task_start", "task_completed"] {
             let count = rest.iter().filter(|event| event["type"] == kind && event["task_id"] == id).count();
@@ -201,7 +218,8 @@ async fn case_24_a_second_stream_has_only_its_own_events() {
 async fn a_stream_can_be_taken_up_where_it_broke() {
     let server = server().await;
     let children = (0..50).map(|i| with(info(&format!("c{i}")), json!({"parent_id": "root"})));
-    let tree: Vec<Value> = std::iter::once(with(info("root"), json!({"id": "root"}))).chain(children).collect();
+    let tree: Vec<Value> =
+        std::iter::once(with(info("root"), json!({"id": "root"}))).chain(children).collect();
     server.run(json!(tree)).await;
     let mut all = server.events("/events?tree=root&after=0", None).await;
     let mut seen = Vec::new();
@@ -226,7 +244,11 @@ async fn case_26_a_mended_task_lets_the_tree_go_on() {
     let tree = json!([
         root("root", json!(["ok", "broken"])),
         with(info("ok"), json!({"id": "ok", "parent_id": "root"})),
-        task("broken", "rest_executor", json!({"parent_id": "root", "inputs": {"url": "http://127.0.0.1:1/"}})),
+        task(
+            "broken",
+            "rest_executor",
+            json!({"parent_id": "root", "inputs": {"url": "http://127.0.0.1:1/"}})
+        ),
     ]);
     assert_eq!(server.run(tree).await["status"], "failed");
     let ok = server.task("ok").await;
@@ -234,7 +256,10 @@ async fn case_26_a_mended_task_lets_the_tree_go_on() {
     server.tasks("tasks.update", mended).await;
     let answer = server.tasks("tasks.execute", json!({"task_id": "root"})).await;
     assert_eq!(answer["status"], "completed", "{answer}");
-    assert_eq!((status(&server, "broken").await, status(&server, "root").await), ("completed".into(), "completed".into()));
+    assert_eq!(
+        (status(&server, "broken").await, status(&server, "root").await),
+        ("completed".into(), "completed".into())
+    );
     assert_eq!(server.task("ok").await["attempt_id"], ok["attempt_id"], "completed tasks do not run again");
 }
 
@@ -252,8 +277,15 @@ async fn case_27_a_completed_tree_runs_again_only_when_asked() {
 #[tokio::test]
 async fn case_28_a_child_brings_only_what_it_depends_on() {
     let server = server().await;
-    let child = |name: &str, needs: Value| with(info(name), json!({"id": name, "parent_id": "root", "dependencies": needs}));
-    let tree = json!([root("root", json!(["a"])), child("a", json!(["b"])), child("b", json!([])), child("c", json!([]))]);
+    let child = |name: &str, needs: Value| {
+        with(info(name), json!({"id": name, "parent_id": "root", "dependencies": needs}))
+    };
+    let tree = json!([
+        root("root", json!(["a"])),
+        child("a", json!(["b"])),
+        child("b", json!([])),
+        child("c", json!([]))
+    ]);
     server.tasks("tasks.create", tree).await;
     server.tasks("tasks.execute", json!({"task_id": "a"})).await;
     for (id, expected) in [("a", "completed"), ("b", "completed"), ("c", "pending"), ("root", "pending")] {
@@ -307,7 +339,13 @@ async fn case_43_private_addresses_are_refused_also_behind_redirects() {
     );
     let open = Server::start(Setup { config, ..Setup::default() }).await;
     let closed = server().await;
-    let spellings = ["http://127.0.0.1:9/", "http://localhost:9/", "http://[::1]:9/", "http://2130706433:9/", "http://0x7f.1:9/"];
+    let spellings = [
+        "http://127.0.0.1:9/",
+        "http://localhost:9/",
+        "http://[::1]:9/",
+        "http://2130706433:9/",
+        "http://0x7f.1:9/",
+    ];
     for (i, url) in spellings.iter().enumerate() {
         let id = format!("direct-{i}");
         closed.run(json!([task(&id, "rest_executor", json!({"inputs": {"url": url}}))])).await;
@@ -315,7 +353,12 @@ async fn case_43_private_addresses_are_refused_also_behind_redirects() {
         assert_eq!(failed["status"], "failed", "{url}");
         assert!(failed["error"].as_str().unwrap().contains("private/reserved address"), "{url}: {failed}");
     }
-    open.run(json!([task("redirected", "rest_executor", json!({"inputs": {"url": format!("{site}/away")}}))])).await;
+    open.run(json!([task(
+        "redirected",
+        "rest_executor",
+        json!({"inputs": {"url": format!("{site}/away")}})
+    )]))
+    .await;
     let failed = open.task("redirected").await;
     assert_eq!(failed["status"], "failed", "{failed}");
     assert!(failed["error"].as_str().unwrap().contains("private/reserved address"), "{failed}");
@@ -337,7 +380,8 @@ async fn redirecting_site() -> String {
 
 #[tokio::test]
 async fn case_44_commands_are_off_and_never_see_a_shell() {
-    let command = |id: &str, text: &str| json!([task(id, "command_executor", json!({"inputs": {"command": text}}))]);
+    let command =
+        |id: &str, text: &str| json!([task(id, "command_executor", json!({"inputs": {"command": text}}))]);
     let closed = server().await;
     closed.run(command("off", "echo a")).await;
     let off = closed.task("off").await;
@@ -350,7 +394,9 @@ async fn case_44_commands_are_off_and_never_see_a_shell() {
     let open = Server::start(Setup { env, ..Setup::default() }).await;
     open.run(command("plain", "echo 'a b'")).await;
     assert_eq!(open.task("plain").await["result"]["stdout"], "a b", "{}", open.task("plain").await);
-    for (id, text) in [("chain", "echo a; id"), ("pipe", "echo a | id"), ("substitution", "echo $(id)"), ("other", "id")] {
+    for (id, text) in
+        [("chain", "echo a; id"), ("pipe", "echo a | id"), ("substitution", "echo $(id)"), ("other", "id")]
+    {
         open.run(command(id, text)).await;
         let failed = open.task(id).await;
         assert_eq!(failed["status"], "failed", "{text}: {failed}");
@@ -414,7 +460,8 @@ async fn retries_follow_the_policy_and_attempts_are_kept() {
     let flaky = task("flaky", "fail_retryable", json!({"inputs": {"failures": 2}, "retry": retry}));
     assert_eq!(server.run(json!([flaky])).await["status"], "completed");
     let attempts = server.tasks("tasks.attempts", json!({"task_id": "flaky"})).await;
-    let statuses: Vec<&str> = attempts.as_array().unwrap().iter().map(|a| a["status"].as_str().unwrap()).collect();
+    let statuses: Vec<&str> =
+        attempts.as_array().unwrap().iter().map(|a| a["status"].as_str().unwrap()).collect();
     assert_eq!(statuses, ["failed", "failed", "completed"], "{attempts}");
     assert_eq!(attempts[2]["receipt"]["plugin"], "hostile", "{attempts}");
     let once = task("once", "fail_retryable", json!({"inputs": {"failures": 1}}));

@@ -16,7 +16,14 @@ fn apflow(folder: &Path, args: &[&str]) -> Output {
 fn run(folder: &Path, tree: &Value, more: &[&str]) -> Output {
     std::fs::write(folder.join("tree.json"), tree.to_string()).unwrap();
     let (shipped, hostile) = (shipped(), hostile());
-    let mut args = vec!["run", "tree.json", "--plugins", shipped.to_str().unwrap(), "--plugins", hostile.to_str().unwrap()];
+    let mut args = vec![
+        "run",
+        "tree.json",
+        "--plugins",
+        shipped.to_str().unwrap(),
+        "--plugins",
+        hostile.to_str().unwrap(),
+    ];
     args.extend(more);
     apflow(folder, &args)
 }
@@ -28,7 +35,8 @@ fn text(bytes: &[u8]) -> String {
 #[test]
 fn run_prints_one_json_document_and_keeps_the_results() {
     let folder = tempfile::tempdir().unwrap();
-    let output = run(folder.path(), &json!([with(info("cpu"), json!({"id": "mine"}))]), &["--output", "json"]);
+    let output =
+        run(folder.path(), &json!([with(info("cpu"), json!({"id": "mine"}))]), &["--output", "json"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let done: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&done["status"], &done["root_task_id"]), (&json!("completed"), &json!("mine")));
@@ -75,7 +83,8 @@ fn bad_files_are_exit_code_2_and_leave_nothing_behind() {
     assert_eq!(missing.status.code(), Some(2));
     assert!(text(&missing.stderr).contains("nothing.json"), "{}", text(&missing.stderr));
     let kept = apflow(folder.path(), &["tasks", "count", "--local", "--output", "json"]);
-    let counts: Value = serde_json::from_slice(&kept.stdout).unwrap_or_else(|_| panic!("{}", text(&kept.stderr)));
+    let counts: Value =
+        serde_json::from_slice(&kept.stdout).unwrap_or_else(|_| panic!("{}", text(&kept.stderr)));
     assert_eq!(counts["total"], 0);
 }
 
@@ -122,7 +131,8 @@ fn plugins_can_be_inspected_without_a_server() {
     let folder = tempfile::tempdir().unwrap();
     let file = shipped().join("rest_executor/rest_executor.wasm");
     let output = apflow(folder.path(), &["plugin", "inspect", file.to_str().unwrap(), "--output", "json"]);
-    let info: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
+    let info: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
     assert_eq!(info["executors"], json!(["rest_executor"]), "{info}");
     let version = apflow(folder.path(), &["version"]);
     assert!(text(&version.stdout).contains(env!("CARGO_PKG_VERSION")));

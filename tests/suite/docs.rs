@@ -37,7 +37,9 @@ fn commands_in_documents_exist() {
                 let code = line.strip_prefix("    ").or_else(|| line.split('`').nth(1))?;
                 code.trim_start().strip_prefix(start)?.split_whitespace().next()
             });
-            for command in commands.filter(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-')) {
+            for command in commands.filter(|word| {
+                word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-')
+            }) {
                 let known = Command::new(program).args([command, "--help"]).output().unwrap();
                 assert!(known.status.success(), "{}: `{start}{command}` is no command", document.display());
             }

@@ -16,7 +16,12 @@ async fn run(name: &str) -> (Option<i32>, Value) {
     let tree = fill_in(&example.join("tree.json"), folder.path(), &url);
     let config = fill_in(&example.join("apflow.toml"), folder.path(), &url);
     let mut command = Command::new(binary());
-    command.args(["run", "--output", "json", "--config"]).arg(config).arg("--plugins").arg(shipped()).arg(tree);
+    command
+        .args(["run", "--output", "json", "--config"])
+        .arg(config)
+        .arg("--plugins")
+        .arg(shipped())
+        .arg(tree);
     command.current_dir(folder.path());
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
@@ -46,7 +51,10 @@ async fn quickstart_gathers_a_report() {
 #[tokio::test]
 async fn polyglot_runs_three_languages() {
     for (plugin, needs) in [("json_transform", "Node with npm"), ("text_date", "Python with pip")] {
-        assert!(shipped().join(plugin).is_dir(), "{plugin} is not built: it needs {needs}; run `cargo xtask plugins`");
+        assert!(
+            shipped().join(plugin).is_dir(),
+            "{plugin} is not built: it needs {needs}; run `cargo xtask plugins`"
+        );
     }
     let (code, done) = run("polyglot").await;
     assert_eq!(code, Some(0), "{done}");
@@ -61,7 +69,12 @@ async fn embed_needs_no_server() {
     assert!(program.exists(), "{} is missing: run `cargo build -p apflow-example-embed`", program.display());
     let output = Command::new(program).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(text.trim(), "completed: first 6 words, second 5 words", "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        text.trim(),
+        "completed: first 6 words, second 5 words",
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[test]

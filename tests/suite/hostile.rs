@@ -42,7 +42,10 @@ async fn every_limit_is_a_failure_that_names_itself() {
         assert_eq!(task["error_info"]["code"], code, "{executor}: {task}");
         let text = task["error"].as_str().unwrap();
         assert!(text.contains(key), "{executor}: {text}");
-        assert!(!text.contains("wasmtime") && !text.contains(".rs:"), "{executor} shows the host's inside: {text}");
+        assert!(
+            !text.contains("wasmtime") && !text.contains(".rs:"),
+            "{executor} shows the host's inside: {text}"
+        );
     }
 }
 
@@ -105,7 +108,11 @@ async fn hooks_decide_and_a_broken_one_fails_closed() {
     let vetoed = json!([{"name": "a", "id": "a", "executor": "echo", "metadata": {"veto": true}}]);
     server.run(vetoed).await;
     let task = server.task("a").await;
-    assert_eq!((&task["status"], &task["error_info"]["data"]["hook"]), (&json!("failed"), &json!("veto_hook")), "{task}");
+    assert_eq!(
+        (&task["status"], &task["error_info"]["data"]["hook"]),
+        (&json!("failed"), &json!("veto_hook")),
+        "{task}"
+    );
 }
 
 pub fn copy_folder(from: &Path, to: &Path) {

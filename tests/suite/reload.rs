@@ -90,7 +90,9 @@ async fn swaps_under_load_lose_nothing() {
     let plugins = vec![swap.folder.path().to_owned(), hostile()];
     let server = Server::start(Setup { plugins, ..Setup::default() }).await;
     let mut tree = vec![json!({"name": "root", "id": "root", "executor": "noop_executor"})];
-    tree.extend((0..2000).map(|i| json!({"name": format!("c{i}"), "parent_id": "root", "executor": "noop_executor"})));
+    tree.extend(
+        (0..2000).map(|i| json!({"name": format!("c{i}"), "parent_id": "root", "executor": "noop_executor"})),
+    );
     server.tasks("tasks.execute", json!({"tasks": tree, "wait": false})).await;
     for mark in 0..20 {
         let before = plugin(&server, "noop_executor").await["digest"].clone();

@@ -26,7 +26,9 @@ where
                 let response = answer(request.uri().path());
                 async move { Ok::<_, Infallible>(response) }
             });
-            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            tokio::spawn(
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
+            );
         }
     });
     url
@@ -37,14 +39,18 @@ pub async fn site(folder: &Path) -> String {
     let folder = folder.to_owned();
     let url = Arc::new(std::sync::OnceLock::<String>::new());
     let own = Arc::clone(&url);
-    let address = serve(move |path| match std::fs::read_to_string(folder.join(path.trim_start_matches('/'))) {
-        Err(_) => Response::builder().status(404).body(Full::default()).unwrap(),
-        Ok(text) => {
-            let text = text.replace("{{site}}", own.get().unwrap());
-            Response::builder().header("content-type", "application/json").body(Full::new(text.into())).unwrap()
-        }
-    })
-    .await;
+    let address =
+        serve(move |path| match std::fs::read_to_string(folder.join(path.trim_start_matches('/'))) {
+            Err(_) => Response::builder().status(404).body(Full::default()).unwrap(),
+            Ok(text) => {
+                let text = text.replace("{{site}}", own.get().unwrap());
+                Response::builder()
+                    .header("content-type", "application/json")
+                    .body(Full::new(text.into()))
+                    .unwrap()
+            }
+        })
+        .await;
     url.set(address.clone()).unwrap();
     address
 }

@@ -35,7 +35,8 @@ const FENCED: &[&str] =
 fn dependencies_point_down() {
     let manifest = root().join("Cargo.toml");
     let metadata = MetadataCommand::new().manifest_path(manifest).no_deps().exec().unwrap();
-    let members: BTreeSet<String> = metadata.packages.iter().map(|package| package.name.to_string()).collect();
+    let members: BTreeSet<String> =
+        metadata.packages.iter().map(|package| package.name.to_string()).collect();
     let known: BTreeSet<String> = TABLE.iter().map(|row| row.0.to_owned()).collect();
     assert_eq!(members, known, "every crate has a row in the table");
     for package in &metadata.packages {
@@ -53,13 +54,29 @@ fn dependencies_point_down() {
 #[test]
 fn the_top_level_holds_what_the_architecture_names() {
     const EXPECTED: &[&str] = &[
-        "CHANGELOG.md", "Cargo.lock", "Cargo.toml", "LICENSE", "README.md", "clippy.toml", "docs", "examples", "host",
-        "migrations", "plugins", "rustfmt.toml", "sdk", "tests", "wit",
+        "CHANGELOG.md",
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE",
+        "README.md",
+        "clippy.toml",
+        "docs",
+        "examples",
+        "host",
+        "migrations",
+        "plugins",
+        "rustfmt.toml",
+        "sdk",
+        "tests",
+        "wit",
     ];
     let listed = std::process::Command::new("git").args(["ls-files"]).current_dir(root()).output().unwrap();
     let text = String::from_utf8(listed.stdout).unwrap();
-    let top: BTreeSet<&str> =
-        text.lines().filter_map(|line| line.split('/').next()).filter(|name| !name.starts_with('.')).collect();
+    let top: BTreeSet<&str> = text
+        .lines()
+        .filter_map(|line| line.split('/').next())
+        .filter(|name| !name.starts_with('.'))
+        .collect();
     assert_eq!(top, EXPECTED.iter().copied().collect::<BTreeSet<_>>());
 }
 
@@ -95,7 +112,11 @@ fn the_contract_of_this_version_is_one_package() {
         assert!(text.starts_with("package apflow:plugin@0.1.0;"), "{}", path.display());
         for banned in ["u64", "s64", "f32", "char", "flags ", "map<"] {
             let code = text.lines().filter(|line| !line.trim_start().starts_with("///"));
-            assert!(code.clone().all(|line| !line.contains(banned)), "{}: {banned} differs between languages", path.display());
+            assert!(
+                code.clone().all(|line| !line.contains(banned)),
+                "{}: {banned} differs between languages",
+                path.display()
+            );
         }
     }
 }

@@ -53,7 +53,8 @@ async fn a_refused_batch_comes_again() {
     }
     let ended = loop {
         let grown = collector.grown.notified();
-        let ended: Vec<_> = collector.seen.lock().unwrap().iter().map(|event| (event.seq, event.kind)).collect();
+        let ended: Vec<_> =
+            collector.seen.lock().unwrap().iter().map(|event| (event.seq, event.kind)).collect();
         if ended.len() >= 4 {
             break ended;
         }
@@ -64,7 +65,12 @@ async fn a_refused_batch_comes_again() {
     let kinds: Vec<_> = ended.iter().take(4).map(|one| one.1).collect();
     assert_eq!(
         kinds,
-        [EventKind::TaskCompleted, EventKind::TreeCompleted, EventKind::TaskCompleted, EventKind::TreeCompleted]
+        [
+            EventKind::TaskCompleted,
+            EventKind::TreeCompleted,
+            EventKind::TaskCompleted,
+            EventKind::TreeCompleted
+        ]
     );
     assert!(ended.is_sorted_by(|a, b| a.0 < b.0), "{ended:?}");
     assert!(fixture.engine.render_metrics().await.unwrap().starts_with("seen "));

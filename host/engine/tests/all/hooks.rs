@@ -6,9 +6,7 @@ use std::time::Duration;
 use apflow_core::error::{ErrorCode, FailureKind, TaskError};
 use apflow_core::event::EventKind;
 use apflow_core::json::Json;
-use apflow_core::plugin::{
-    Catalog, Decision, FailurePolicy, Hook, HookEvent, HookPoint, Subscription,
-};
+use apflow_core::plugin::{Catalog, Decision, FailurePolicy, Hook, HookEvent, HookPoint, Subscription};
 use apflow_core::task::TreeStatus;
 use apflow_testkit::scripted::{Answer, ScriptedExecutor};
 use async_trait::async_trait;
@@ -164,7 +162,8 @@ async fn a_broken_hook_fails_closed_or_open_as_the_operator_says() {
 #[tokio::test]
 async fn a_hook_after_the_run_hears_the_outcome() {
     let heard = Heard::default();
-    let hook = heard.hook("audit", HookPoint::AfterRun, FailurePolicy::Open, |_: &HookEvent| Ok(Decision::Proceed));
+    let hook =
+        heard.hook("audit", HookPoint::AfterRun, FailurePolicy::Open, |_: &HookEvent| Ok(Decision::Proceed));
     let (fixture, _) = fixture(vec![hook]).await;
     fixture.run(one(json!({"x": 1}))).await;
     let events = heard.0.lock().unwrap();
@@ -175,8 +174,9 @@ async fn a_hook_after_the_run_hears_the_outcome() {
 #[tokio::test]
 async fn a_tree_can_be_vetoed_before_it_is_stored() {
     let heard = Heard::default();
-    let refuse =
-        |_: &HookEvent| Ok(Decision::Veto(TaskError::new(FailureKind::Permanent, "closed", "come back later")));
+    let refuse = |_: &HookEvent| {
+        Ok(Decision::Veto(TaskError::new(FailureKind::Permanent, "closed", "come back later")))
+    };
     let hook = heard.hook("door", HookPoint::TreeCreated, FailurePolicy::Closed, refuse);
     let (fixture, _) = fixture(vec![hook]).await;
     let error = fixture.engine.submit(one(json!({}))).await.unwrap_err();

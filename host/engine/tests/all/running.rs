@@ -139,7 +139,8 @@ async fn executing_again() {
     let executor = ScriptedExecutor::new().on("root", [Answer::fail("first"), Answer::Echo]);
     let fixture = start(catalog_of([Arc::new(executor) as _])).await;
     assert_eq!(fixture.run(json!([task("root", json!({}))])).await, TreeStatus::Failed);
-    let Execution::Started { tree, root, execution, .. } = fixture.engine.execute(&"root".into(), false).await.unwrap()
+    let Execution::Started { tree, root, execution, .. } =
+        fixture.engine.execute(&"root".into(), false).await.unwrap()
     else {
         panic!("a failed task runs again")
     };
