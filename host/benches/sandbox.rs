@@ -1,8 +1,6 @@
 //! One call of a component in a fresh instance, ours beside wasmtime's bare cost for the same component with the same
 //! limits: store, instantiation, first call, drop. `cargo bench --bench sandbox`.
 
-#![expect(missing_docs, reason = "generated bindings and criterion's main")]
-
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,6 +2,7 @@
 //! would. One module an area; [`harness`] holds what they share.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
+#![expect(clippy::needless_pass_by_value, reason = "tests hand over JSON as they write it")]
 
 mod black_box;
 mod black_box_create;

@@ -1,7 +1,7 @@
 //! Flags that several commands take, and how they become the configuration of a host.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use apflow_host::config::{self, Loaded, LogFormat, Sources};
 use toml::Value;
@@ -34,7 +34,7 @@ impl HostArgs {
             flags.push(("database.url", Value::String(url.clone()), "--database-url"));
         }
         if !self.plugins.is_empty() {
-            let folders: Result<Vec<Value>, Failure> = self.plugins.iter().map(folder).collect();
+            let folders: Result<Vec<Value>, Failure> = self.plugins.iter().map(|path| folder(path)).collect();
             flags.push(("sandbox.folders", Value::Array(folders?), "--plugins"));
         }
         if let Some(level) = &self.log_level {
@@ -51,7 +51,7 @@ impl HostArgs {
     }
 }
 
-fn folder(path: &PathBuf) -> Result<Value, Failure> {
+fn folder(path: &Path) -> Result<Value, Failure> {
     let text = path.to_str().ok_or_else(|| {
         Failure::usage("invalid_params", format!("--plugins {}: the path is not Unicode", path.display()))
     })?;

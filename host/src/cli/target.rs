@@ -39,7 +39,7 @@ pub enum Need {
 #[derive(Debug)]
 pub enum Target {
     /// Over JSON-RPC.
-    Server(Client),
+    Server(Box<Client>),
     /// In this process.
     Local(Box<Host>),
 }
@@ -62,7 +62,7 @@ impl TargetArgs {
                 format!("{flag} is about the local database: add --local, or leave it out to ask a server");
             return Err(Failure::usage("invalid_params", message));
         }
-        Client::new(&self.server_url()?).map(Target::Server)
+        Ok(Target::Server(Box::new(Client::new(&self.server_url()?)?)))
     }
 
     /// The configuration, for commands that need nothing else.

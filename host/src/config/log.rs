@@ -35,7 +35,7 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 impl LogConfig {
     pub(super) fn check(&self) -> Result<()> {
-        self.directives().map(|directive| directive.map(drop)).collect()
+        self.directives().try_for_each(|directive| directive.map(drop))
     }
 
     /// The directives in the form of `tracing_subscriber::EnvFilter`.

@@ -2,6 +2,7 @@
 //! clock that the tests move; what happens is awaited, never slept for.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
+#![expect(clippy::needless_pass_by_value, reason = "tests hand over JSON as they write it")]
 
 mod cancelling;
 mod collecting;

@@ -11,8 +11,8 @@ pub fn outline<'a>(tasks: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) 
     for (i, depth) in depths.iter().enumerate().rev() {
         follows.resize(depth + 1, false);
         let mut prefix = String::new();
-        for level in 1..*depth {
-            prefix.push_str(if follows[level] { "│  " } else { "   " });
+        for follows in follows.iter().take(*depth).skip(1) {
+            prefix.push_str(if *follows { "│  " } else { "   " });
         }
         if *depth > 0 {
             prefix.push_str(if follows[*depth] { "├─ " } else { "└─ " });
