@@ -223,3 +223,24 @@ async fn explain_names_what_a_task_waits_for() {
         why["blockers"].as_array().unwrap().iter().map(|b| b["code"].as_str().unwrap()).collect();
     assert_eq!(codes, ["not_executed", "executor_not_found"], "{why}");
 }
+
+#[tokio::test]
+async fn probes_discovery_and_figures() {
+    let server = server().await;
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(server.get(path).await.0, 200, "{path}");
+    }
+    let (status, methods) = server.get("/tasks/methods").await;
+    assert!(status == 200 && methods.contains("tasks.execute"), "{methods}");
+    server.run(json!([info("counted")])).await;
+    // The collector is fed beside the way of tasks; asked again until it has heard of this one.
+    let began = std::time::Instant::now();
+    loop {
+        let (status, text) = server.get("/metrics").await;
+        assert_eq!(status, 200, "{text}");
+        if text.contains("system_info_executor") {
+            break;
+        }
+        assert!(began.elapsed() < crate::harness::PATIENCE, "{text}");
+    }
+}

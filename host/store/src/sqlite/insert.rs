@@ -22,8 +22,6 @@ use crate::rows::{More, at, kind_number, to_json};
 const SIZES: [usize; 3] = [1, 10, 100];
 /// Columns of a row in a piece.
 const COLUMNS: usize = 9;
-/// Parameters before the first row.
-const HEAD_PARAMETERS: usize = 7;
 
 const TREE_CREATED: i64 = EventKind::TreeCreated.number();
 const TREE_STARTED: i64 = EventKind::TreeStarted.number();
@@ -106,14 +104,7 @@ struct Piece<'t> {
 impl Piece<'_> {
     fn statement(&self) -> Result<Statement> {
         let size = SIZES.iter().position(|size| *size >= self.tasks.len()).unwrap_or(SIZES.len() - 1);
-        let mut statement = sqlx::query(text(size, self.is_first, self.is_last))
-            .bind(self.now.as_micros())
-            .bind(self.tree.id.as_str().to_owned())
-            .bind(self.tree.user_id.clone())
-            .bind(self.tree.tasks.len() as i64)
-            .bind(self.armed.is_some())
-            .bind(to_json("list of dependencies", &self.edges())?)
-            .bind(to_json("list of armed tasks", &self.queued())?);
+        let mut statement = sqlx::query(text(size, self.is_first, self.is_last));
         for (i, task) in self.tasks.iter().enumerate() {
             let more = More {
                 schemas: None,
@@ -133,7 +124,17 @@ impl Piece<'_> {
                 .bind(task.params.as_str().to_owned())
                 .bind(more.with_schemas(&task.schemas).text()?);
         }
-        Ok(statement)
+        for _ in self.tasks.len() * COLUMNS..SIZES[size] * COLUMNS {
+            statement = statement.bind(None::<i64>);
+        }
+        Ok(statement
+            .bind(self.now.as_micros())
+            .bind(self.tree.id.as_str().to_owned())
+            .bind(self.tree.user_id.clone())
+            .bind(self.tree.tasks.len() as i64)
+            .bind(self.armed.is_some())
+            .bind(to_json("list of dependencies", &self.edges())?)
+            .bind(to_json("list of armed tasks", &self.queued())?))
     }
 
     /// `[task, pos, dep, required, kind]`, tasks by position in the tree.
@@ -159,15 +160,24 @@ impl Piece<'_> {
 fn text(size: usize, is_first: bool, is_last: bool) -> &'static str {
     static TEXTS: [OnceLock<String>; 4 * SIZES.len()] = [const { OnceLock::new() }; 4 * SIZES.len()];
     TEXTS[4 * size + 2 * usize::from(is_first) + usize::from(is_last)].get_or_init(|| {
-        let head = if is_first { head() } else { String::new() };
+        let rows = SIZES[size];
+        let head = if is_first { head(rows) } else { String::new() };
         let tail = if is_last { "SELECT tree FROM fresh; DELETE FROM fresh; COMMIT;" } else { "" };
-        format!("{head}{}{tail}", body(SIZES[size]))
+        format!("{head}{}{tail}", body(rows))
     })
+}
+
+/// The names of the parameters that are not rows: time, tree id, owner, number of tasks, whether to execute, edges, places
+/// in the queues. They come behind the rows, whose parameters have no names: SQLite looks through all the names of a
+/// statement for each one that is bound, which for 900 of them would cost as much as the rest of the insert.
+fn parameters(rows: usize) -> [String; 7] {
+    std::array::from_fn(|i| format!("${}", rows * COLUMNS + i + 1))
 }
 
 /// Opens the transaction, takes the keys, writes the tree. Keys of deleted tasks and trees are not given again, because
 /// the log still names them.
-fn head() -> String {
+fn head(rows: usize) -> String {
+    let [now, id, owner, tasks, execute, ..] = parameters(rows);
     format!(
         "
 BEGIN IMMEDIATE;
@@ -175,41 +185,38 @@ INSERT INTO fresh (base, tree) SELECT
     1 + max(coalesce((SELECT max(n) FROM tasks), 0), coalesce((SELECT max(n) FROM removed_tasks), 0)),
     1 + max(coalesce((SELECT max(n) FROM trees), 0), coalesce((SELECT max(n) FROM removed_trees), 0));
 INSERT INTO events (tree, attempt, kind, at, data)
-SELECT tree, 0, {TREE_CREATED}, $1, json_object('tasks', $4) FROM fresh;
+SELECT tree, 0, {TREE_CREATED}, {now}, json_object('tasks', {tasks}) FROM fresh;
 INSERT INTO trees (n, id, user_id, root, last, created_at, execution, status, open, started_seq, started_at)
-SELECT tree, $2, $3, base, base + $4 - 1, $1, $5, $5, $5 * $4, $5 * (SELECT max(seq) FROM events), CASE WHEN $5 THEN $1 END
+SELECT tree, {id}, {owner}, base, base + {tasks} - 1, {now}, {execute}, {execute}, {execute} * {tasks},
+       {execute} * (SELECT max(seq) FROM events), CASE WHEN {execute} THEN {now} END
   FROM fresh;
 INSERT INTO events (tree, attempt, kind, at, data)
-SELECT tree, 1, {TREE_STARTED}, $1, json_object('tasks', $4) FROM fresh WHERE $5;
+SELECT tree, 1, {TREE_STARTED}, {now}, json_object('tasks', {tasks}) FROM fresh WHERE {execute};
 "
     )
 }
 
 /// Writes the rows of a piece, what they depend on, and their places in the queues.
 fn body(rows: usize) -> String {
-    let row = |i: usize| {
-        let first = HEAD_PARAMETERS + 1 + i * COLUMNS;
-        let parameters: Vec<String> = (first..first + COLUMNS).map(|number| format!("${number}")).collect();
-        format!("({})", parameters.join(","))
-    };
-    let rows: Vec<String> = (0..rows).map(row).collect();
+    let [now, _, _, _, _, edges, queued] = parameters(rows);
+    let row = format!("({})", ["?"; COLUMNS].join(","));
+    let rows = vec![row; rows].join(",");
     format!(
         "
 INSERT INTO tasks (n, tree, parent, id, name, priority, executor, inputs, params, more)
 SELECT f.base + v.column1, f.tree, f.base + v.column2, v.column3, v.column4, v.column5, v.column6, v.column7, v.column8,
        v.column9
-  FROM (VALUES {}) AS v CROSS JOIN fresh f WHERE v.column1 IS NOT NULL;
+  FROM (VALUES {rows}) AS v CROSS JOIN fresh f WHERE v.column1 IS NOT NULL;
 INSERT INTO edges (task, pos, dep, required, kind)
 SELECT f.base + (j.value->>0), j.value->>1, f.base + (j.value->>2), j.value->>3, j.value->>4
-  FROM json_each($6) AS j CROSS JOIN fresh f;
+  FROM json_each({edges}) AS j CROSS JOIN fresh f;
 INSERT INTO ready (n, tree, priority, due, attempt, base, token)
-SELECT f.base + (j.value->>0), f.tree, j.value->>1, $1, 0, 0, 0
-  FROM json_each($7) AS j CROSS JOIN fresh f WHERE j.value->>2 = 0;
+SELECT f.base + (j.value->>0), f.tree, j.value->>1, {now}, 0, 0, 0
+  FROM json_each({queued}) AS j CROSS JOIN fresh f WHERE j.value->>2 = 0;
 INSERT INTO waiting (n, tree, waiting_on, priority, due, attempt, base, token)
-SELECT f.base + (j.value->>0), f.tree, j.value->>2, j.value->>1, $1, 0, 0, 0
-  FROM json_each($7) AS j CROSS JOIN fresh f WHERE j.value->>2 > 0;
-",
-        rows.join(",")
+SELECT f.base + (j.value->>0), f.tree, j.value->>2, j.value->>1, {now}, 0, 0, 0
+  FROM json_each({queued}) AS j CROSS JOIN fresh f WHERE j.value->>2 > 0;
+"
     )
 }
 
