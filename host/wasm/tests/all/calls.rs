@@ -80,8 +80,12 @@ async fn a_result_nested_too_deeply_is_a_failure_of_the_plugin() {
     let plugins = plugins(&["json_transform"], "").await;
     // What a guest can read it can also give back: this needs an executor that makes depth, so the echo is fed text.
     let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
-    let call = invocation("json_transform", Json::trusted(format!(r#"{{"data":{deep},"expression":"$"}}"#)));
-    let outcome = executor(&plugins, "json_transform").execute(call, Arc::new(Reports::default())).await;
+    let call = invocation(
+        "json_transform_executor",
+        Json::trusted(format!(r#"{{"data":{deep},"expression":"$"}}"#)),
+    );
+    let outcome =
+        executor(&plugins, "json_transform_executor").execute(call, Arc::new(Reports::default())).await;
     let error = outcome.result.unwrap_err().error;
     assert_eq!(error.code, "bad_output", "{error}");
 }
@@ -106,7 +110,8 @@ async fn more_calls_than_instances_queue() {
 #[tokio::test]
 async fn executors_in_javascript_and_python_run_in_the_same_sandbox() {
     let plugins = plugins(&["json_transform", "text_date"], "").await;
-    let doubled = result(&plugins, "json_transform", json!({"data": {"n": 21}, "expression": "n * 2"})).await;
+    let doubled =
+        result(&plugins, "json_transform_executor", json!({"data": {"n": 21}, "expression": "n * 2"})).await;
     assert_eq!(doubled["result"], 42, "{doubled}");
     let catalog = plugins.catalog();
     for id in catalog.plugins.iter().find(|plugin| plugin.name == "text_date").unwrap().executors.iter() {

@@ -34,7 +34,7 @@ async fn everything_is_refused_by_default_and_says_what_would_permit_it() {
     }
     let path = result(&plugins, "read_env", json!({"name": "PATH"})).await;
     assert_eq!(path, json!({"value": null}));
-    assert_eq!(failure(&plugins, "read_file", json!({"path": "/etc/hostname"})).await.code, "io");
+    assert_eq!(failure(&plugins, "read_file", json!({"path": "/etc/hostname"})).await.code, "io_error");
 }
 
 #[tokio::test]

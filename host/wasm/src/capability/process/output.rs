@@ -116,10 +116,11 @@ impl Shared {
                     }
                     room
                 });
-                self.changed.notify_waiters();
                 rest = &rest[took..];
                 if took == 0 {
                     changed.await;
+                } else {
+                    self.changed.notify_waiters();
                 }
             }
         }
