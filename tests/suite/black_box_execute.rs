@@ -316,9 +316,9 @@ async fn case_30_a_running_task_is_interrupted_and_stays_cancelled() {
         let tree = json!([root("root", json!(["running"])), running]);
         server.tasks("tasks.create", tree).await;
         server.tasks("tasks.execute", json!({"task_id": "root", "wait": false})).await;
-        server.await_event("task=root", "task.started", Some("running")).await;
+        server.await_event("tree=root", "task.started", Some("running")).await;
         server.tasks("tasks.cancel", json!({"task_ids": "running"})).await;
-        server.await_event("task=root", "tree.cancelled", None).await;
+        server.await_event("tree=root", "tree.cancelled", None).await;
         assert_eq!(status(&server, "running").await, "cancelled");
         assert_eq!(status(&server, "root").await, "cancelled");
         // The place is free again: another tree runs, and nothing has come back.

@@ -26,10 +26,10 @@ async fn case_57_a_killed_server_goes_on_after_restart() {
     for round in 1..=3 {
         // Awaits a task of the middle, so that the kill falls into the run wherever the machine is.
         let middle = format!("t{}", round * 250);
-        server.await_event("task=root", "task.completed", Some(&middle)).await;
+        server.await_event("tree=root", "task.completed", Some(&middle)).await;
         server.crash_and_restart().await;
     }
-    server.await_event("task=root", "tree.completed", None).await;
+    server.await_event("tree=root", "tree.completed", None).await;
     let count = server.tasks("tasks.count", json!({})).await;
     assert_eq!((&count["completed"], &count["total"]), (&json!(1001), &json!(1001)), "{count}");
     let completed = count_events(&server, "task.completed").await;

@@ -100,7 +100,7 @@ async fn swaps_under_load_lose_nothing() {
         until(&server, "noop_executor", |plugin| plugin["digest"] != before).await;
         one(&server).await;
     }
-    server.await_event("task=root", "tree.completed", None).await;
+    server.await_event("tree=root", "tree.completed", None).await;
     let count = server.tasks("tasks.count", json!({})).await;
     assert_eq!((&count["completed"], &count["total"]), (&json!(2021), &json!(2021)), "{count}");
 }
