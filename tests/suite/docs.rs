@@ -52,3 +52,13 @@ fn figures_stand_beside_the_command_that_makes_them() {
     let text = std::fs::read_to_string(root().join("docs/performance.md")).unwrap();
     assert!(text.contains("cargo xtask bench") && text.contains("µs"), "no command or no figures");
 }
+
+#[test]
+fn every_error_code_is_explained() {
+    let text = std::fs::read_to_string(root().join("docs/errors.md")).unwrap();
+    for code in apflow_core::error::ErrorCode::ALL {
+        let look = apflow_host::server::error::look(*code);
+        let row = format!("| `{code}` | {} | {} |", look.rpc, look.status.as_u16());
+        assert!(text.contains(&row), "no row {row}");
+    }
+}
