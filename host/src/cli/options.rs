@@ -71,8 +71,10 @@ pub fn environment() -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Starts logging to standard error. `quiet` is the level if nobody has asked for one: commands that talk to people
-/// log only what is wrong.
+/// The level of commands that talk to people: what is wrong, but not what a plugin would like to have besides.
+pub const QUIET: &str = "warn,apflow_wasm::registry=error";
+
+/// Starts logging to standard error. `quiet` is the level if nobody has asked for one.
 pub fn start_logging(loaded: &Loaded, quiet: Option<&str>) {
     let asked = loaded.origins.contains_key("log.level");
     let level = match quiet {

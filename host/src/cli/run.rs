@@ -15,7 +15,7 @@ use futures::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::errors::{Exit, Failure};
-use super::options::{HostArgs, start_logging};
+use super::options::{HostArgs, QUIET, start_logging};
 use super::output::{Format, Output, print_text};
 use super::progress::{Progress, Row, TICK, span};
 use super::signals::Signals;
@@ -77,7 +77,7 @@ impl RunArgs {
 pub async fn run(args: RunArgs) -> Result<Exit, Failure> {
     let tree = args.tree()?;
     let loaded = args.host.load(Vec::new())?;
-    start_logging(&loaded, Some("warn"));
+    start_logging(&loaded, Some(QUIET));
     let mut config: Config = loaded.config;
     config.sandbox.watch = false;
     let host = Host::builder().config(config).start().await?;
@@ -104,7 +104,7 @@ struct Done {
 }
 
 async fn run_on(host: &Host, tree: Value, timeout: Option<Duration>) -> Result<Done, Failure> {
-    host.engine().check(tree.clone())?;
+    host.engine().check(tree.clone()).map_err(|error| with_remedy(host, error))?;
     let mut signals = Signals::register()?;
     let began = SystemClock.now();
     let started = host.submit(tree).await?;
@@ -115,6 +115,16 @@ async fn run_on(host: &Host, tree: Value, timeout: Option<Duration>) -> Result<D
     let interrupted = followed?;
     let finished = host.wait(&started).await?;
     Ok(Done { started, finished, interrupted, took: SystemClock.now().since(began) })
+}
+
+/// Where nothing at all is loaded, the tree is not what has to be mended.
+fn with_remedy(host: &Host, mut error: Error) -> Error {
+    if error.code == ErrorCode::ExecutorNotFound && host.engine().catalog().executors.is_empty() {
+        error.message.push_str(
+            ". No plugin is loaded: name a folder with --plugins DIR, or build with `cargo xtask plugins`",
+        );
+    }
+    error
 }
 
 fn row(task: &Task) -> Row {
@@ -202,7 +212,9 @@ fn print_human(done: &Done, database: &str) {
     {
         print_text(&serde_json::to_string_pretty(&result.value()).unwrap_or_else(|_| result.to_string()));
     }
-    for task in finished.tasks.iter().filter(|task| task.status == TaskStatus::Failed) {
+    // In a pipe the lines of progress have said it already.
+    let failed = finished.tasks.iter().filter(|task| task.status == TaskStatus::Failed);
+    for task in failed.filter(|_| console::Term::stderr().is_term()) {
         let error = task.error.as_ref().map(ToString::to_string).unwrap_or_default();
         eprintln!("{} {}: {error}", console::style("failed").red().for_stderr(), task.name);
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::client::Client;
 use super::errors::Failure;
-use super::options::{HostArgs, environment, start_logging};
+use super::options::{HostArgs, QUIET, environment, start_logging};
 
 /// Flags that choose the target.
 #[derive(Debug, Clone, clap::Args)]
@@ -49,7 +49,7 @@ impl TargetArgs {
     pub async fn open(&self, need: Need) -> Result<Target, Failure> {
         if self.local {
             let loaded = self.load()?;
-            start_logging(&loaded, Some("warn"));
+            start_logging(&loaded, Some(QUIET));
             let host = Host::builder().config(config_for(&loaded, need)).start().await?;
             return Ok(Target::Local(Box::new(host)));
         }

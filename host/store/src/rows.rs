@@ -112,9 +112,10 @@ pub(crate) fn from_json<'t, T: Deserialize<'t>>(what: &str, text: &'t str) -> Re
     serde_json::from_str(text).map_err(|error| unreadable(what, error))
 }
 
-/// A column by position.
+/// A column by position. Without the driver's own check of types, which asks SQLite about each value of each row: tables are
+/// strict, and what does not fit fails to decode all the same.
 pub(crate) fn at<'r, T: Decode<'r, Sqlite> + Type<Sqlite>>(row: &'r SqliteRow, column: usize) -> Result<T> {
-    row.try_get(column).map_err(store)
+    row.try_get_unchecked(column).map_err(store)
 }
 
 /// A column that holds a JSON document.

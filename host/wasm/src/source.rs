@@ -105,8 +105,12 @@ pub(crate) fn scan(
 
 fn scan_folder(folder: &Path, found: &mut BTreeMap<String, Source>) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if let Some((name, source)) = source_at(&path) {
+        let entry = entry?;
+        // Files on their way into place, and those of tools.
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        if let Some((name, source)) = source_at(&entry.path()) {
             found.insert(name, source);
         }
     }
@@ -155,9 +159,14 @@ mod tests {
     #[test]
     fn folders_and_lone_files_are_found_and_later_ones_win() {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        for (top, path) in
-            [(&one, "a/a.wasm"), (&one, "b.wasm"), (&one, "notes.txt"), (&one, "empty/x"), (&two, "a.wasm")]
-        {
+        for (top, path) in [
+            (&one, "a/a.wasm"),
+            (&one, "b.wasm"),
+            (&one, "notes.txt"),
+            (&one, "empty/x"),
+            (&one, ".new.wasm"),
+            (&two, "a.wasm"),
+        ] {
             let path = top.path().join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "x").unwrap();

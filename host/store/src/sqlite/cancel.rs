@@ -14,7 +14,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Column, Row};
 
 use super::SqliteStore;
-use super::settle::{BLOCK, CANCELLED, CLEAR, COUNT, ENDED, RELEASE};
+use super::settle::{CANCELLED, ENDED};
 use super::skeleton::STATUS;
 use super::transaction::Writing;
 use super::turn::ended;
@@ -105,53 +105,55 @@ async fn take(
     Ok(writing.step(statement, each).await?)
 }
 
-/// `$2` keys, `$3` error. The attempt of a run is the run's; another entry needs a number of its own, which is 0 for a task
-/// that never ran.
+/// `$2` keys, `$3` error.
 static TAKE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "
+INSERT INTO withdraw VALUES ($1, $2, $3);
+INSERT INTO block_dependents VALUES ($1);
+INSERT INTO settle VALUES ($1);
+SELECT n AS interrupted, token FROM finished WHERE node IS NOT NULL ORDER BY n;
+{ENDED}
+SELECT tree AS touched FROM finished LIMIT 1;
+INSERT INTO clear_scratch VALUES (0);
+"
+    )
+});
+
+/// Takes tasks out of whatever queue they are in. The attempt of a run is the run's; another entry needs a number of its
+/// own, which is 0 for a task that never ran.
+pub(super) static WITHDRAW: LazyLock<String> = LazyLock::new(|| {
     let queued = |queue: &str, open: &str| {
         format!(
             "
 INSERT INTO finished (n, tree, kind, open, blocked, attempt, token, error)
-SELECT q.n, q.tree, {CANCELLED}, {open}, 1 - {open}, q.attempt + (q.attempt > 0), q.token, $3
-  FROM json_each($2) AS j CROSS JOIN {queue} q ON q.n = j.value;"
+SELECT q.n, q.tree, {CANCELLED}, {open}, 1 - {open}, q.attempt + (q.attempt > 0), q.token, NEW.error
+  FROM json_each(NEW.tasks) AS j CROSS JOIN {queue} q ON q.n = j.value;"
         )
     };
     format!(
         "
 INSERT INTO finished (n, tree, kind, open, blocked, attempt, token, node, started_at, error)
-SELECT r.n, r.tree, {CANCELLED}, 1, 0, r.attempt, r.token, r.node, r.started_at, $3
-  FROM json_each($2) AS j CROSS JOIN running r ON r.n = j.value;
-SELECT n AS interrupted, token FROM finished ORDER BY n;
+SELECT r.n, r.tree, {CANCELLED}, 1, 0, r.attempt, r.token, r.node, r.started_at, NEW.error
+  FROM json_each(NEW.tasks) AS j CROSS JOIN running r ON r.n = j.value;
 {}{}{}
 INSERT INTO finished (n, tree, kind, open, blocked, attempt, token, error)
-SELECT t.n, t.tree, {CANCELLED}, 0, 0, coalesce(max(d.attempt) + 1, 0), coalesce(max(d.token), 0), $3
-  FROM json_each($2) AS j CROSS JOIN tasks t ON t.n = j.value LEFT JOIN done d ON d.n = t.n
+SELECT t.n, t.tree, {CANCELLED}, 0, 0, coalesce(max(d.attempt) + 1, 0), coalesce(max(d.token), 0), NEW.error
+  FROM json_each(NEW.tasks) AS j CROSS JOIN tasks t ON t.n = j.value LEFT JOIN done d ON d.n = t.n
  WHERE NOT EXISTS (SELECT 1 FROM finished f WHERE f.n = t.n)
  GROUP BY t.n;
 
 INSERT INTO done (n, attempt, status, node, started_at, ended_at, token, error)
-SELECT n, attempt, {CANCELLED}, node, started_at, $1, token, error FROM finished;
+SELECT n, attempt, {CANCELLED}, node, started_at, NEW.now, token, error FROM finished;
 DELETE FROM running WHERE n IN (SELECT n FROM finished);
 DELETE FROM ready WHERE n IN (SELECT n FROM finished);
 DELETE FROM delayed WHERE n IN (SELECT n FROM finished);
 DELETE FROM waiting WHERE n IN (SELECT n FROM finished);
 INSERT INTO events (tree, n, attempt, kind, at, started_at)
-SELECT tree, n, attempt, {TASK_CANCELLED}, $1, started_at FROM finished ORDER BY n;
-{}{}{}{ENDED}
-SELECT tree AS touched FROM finished LIMIT 1;
-{CLEAR}
+SELECT tree, n, attempt, {TASK_CANCELLED}, NEW.now, started_at FROM finished ORDER BY n;
 ",
         queued("ready", "1"),
         queued("delayed", "1"),
         queued("waiting", "(q.blocked_by IS NULL)"),
-        *BLOCK,
-        *RELEASE,
-        *COUNT,
     )
 });
-
-/// The text, for the test that looks at its plan.
-#[cfg(test)]
-pub(super) fn text() -> &'static str {
-    &TAKE
-}

@@ -1,4 +1,4 @@
-//! Opening an SQLite database: its folder, its settings, its schema, and the scratch tables of the writing connection.
+//! Opening an SQLite database: its folder, its settings, its schema, and what the writing connection needs besides.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 
-use super::scratch::SCRATCH;
+use super::procedure;
 use crate::error::{corrupt, migration, store};
 use crate::{Durability, StoreOptions};
 
@@ -56,7 +56,7 @@ pub(super) async fn writer(location: &str, options: StoreOptions) -> Result<Sqli
         .await
         .map_err(|error| at_location(store(error), location))?;
     migrate(&mut connection).await.map_err(|error| at_location(error, location))?;
-    sqlx::raw_sql(SCRATCH).execute(&mut connection).await.map_err(store)?;
+    sqlx::raw_sql(AssertSqlSafe(procedure::installation())).execute(&mut connection).await.map_err(store)?;
     Ok(connection)
 }
 

@@ -47,7 +47,7 @@ async fn arm(writing: &mut Writing<'_>, tree: &TreeRow, plan: &Plan, now: Timest
     let blocked = plan.blocked.iter().map(|(key, cause)| (*key, 0, Some(*cause)));
     let all: Vec<_> = ready.chain(waiting).chain(blocked).collect();
     for chunk in all.chunks(CHUNK) {
-        let text = "INSERT INTO planned (n, waiting_on, cause) SELECT value->>0, value->>1, value->>2 FROM json_each($1)";
+        let text = "INSERT INTO planned (n, waiting_on, cause) SELECT value->>0, value->>1, value->>2 FROM jsonb_each($1)";
         writing.step(sqlx::query(text).bind(to_json("plan", &chunk)?), |_| Ok(())).await?;
     }
     let statement = sqlx::query(ARM.as_str())

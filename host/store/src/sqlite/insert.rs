@@ -1,7 +1,7 @@
 //! `insert_tree`. A tree of up to a hundred tasks is one text; a larger one is sent in pieces of a hundred, in one
 //! transaction, so that neither the statement nor the memory grows with it.
 
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
 use apflow_core::clock::Timestamp;
 use apflow_core::error::{Error, ErrorCode, Result};
@@ -157,68 +157,66 @@ impl Piece<'_> {
 }
 
 /// The text for a piece of `SIZES[size]` rows; made once and kept, as the connection keeps what it prepared of it.
+///
+/// The parameters that are not rows come behind the rows, whose parameters have no names: SQLite looks through all the
+/// names of a statement for each one that is bound, which for 900 of them would cost as much as the rest of the insert.
 fn text(size: usize, is_first: bool, is_last: bool) -> &'static str {
     static TEXTS: [OnceLock<String>; 4 * SIZES.len()] = [const { OnceLock::new() }; 4 * SIZES.len()];
     TEXTS[4 * size + 2 * usize::from(is_first) + usize::from(is_last)].get_or_init(|| {
-        let rows = SIZES[size];
-        let head = if is_first { head(rows) } else { String::new() };
-        let tail = if is_last { "SELECT tree FROM fresh; DELETE FROM fresh; COMMIT;" } else { "" };
-        format!("{head}{}{tail}", body(rows))
+        let names: [String; 7] = std::array::from_fn(|i| format!("${}", SIZES[size] * COLUMNS + i + 1));
+        let [now, id, owner, tasks, execute, edges, queued] = names;
+        let rows = vec![format!("({})", ["?"; COLUMNS].join(",")); SIZES[size]].join(",");
+        let head = match is_first {
+            true => format!(
+                "BEGIN IMMEDIATE; INSERT INTO plant VALUES ({now}, {id}, {owner}, {tasks}, {execute});"
+            ),
+            false => String::new(),
+        };
+        let tail = if is_last { "DELETE FROM fresh RETURNING tree; COMMIT;" } else { "" };
+        format!(
+            "{head}
+INSERT INTO tasks (n, tree, parent, id, name, priority, executor, inputs, params, more)
+SELECT f.base + v.column1, f.tree, f.base + v.column2, v.column3, v.column4, v.column5, v.column6, v.column7,
+       v.column8, v.column9
+  FROM (VALUES {rows}) AS v CROSS JOIN fresh f WHERE v.column1 IS NOT NULL;
+INSERT INTO grow VALUES ({now}, {edges}, {queued});
+{tail}"
+        )
     })
 }
 
-/// The names of the parameters that are not rows: time, tree id, owner, number of tasks, whether to execute, edges, places
-/// in the queues. They come behind the rows, whose parameters have no names: SQLite looks through all the names of a
-/// statement for each one that is bound, which for 900 of them would cost as much as the rest of the insert.
-fn parameters(rows: usize) -> [String; 7] {
-    std::array::from_fn(|i| format!("${}", rows * COLUMNS + i + 1))
-}
-
-/// Opens the transaction, takes the keys, writes the tree. Keys of deleted tasks and trees are not given again, because
-/// the log still names them.
-fn head(rows: usize) -> String {
-    let [now, id, owner, tasks, execute, ..] = parameters(rows);
+/// Takes the keys and writes the tree. Keys of deleted tasks and trees are not given again, because the log still names
+/// them.
+pub(super) static PLANT: LazyLock<String> = LazyLock::new(|| {
     format!(
         "
-BEGIN IMMEDIATE;
 INSERT INTO fresh (base, tree) SELECT
     1 + max(coalesce((SELECT max(n) FROM tasks), 0), coalesce((SELECT max(n) FROM removed_tasks), 0)),
     1 + max(coalesce((SELECT max(n) FROM trees), 0), coalesce((SELECT max(n) FROM removed_trees), 0));
 INSERT INTO events (tree, attempt, kind, at, data)
-SELECT tree, 0, {TREE_CREATED}, {now}, json_object('tasks', {tasks}) FROM fresh;
+SELECT tree, 0, {TREE_CREATED}, NEW.now, json_object('tasks', NEW.tasks) FROM fresh;
 INSERT INTO trees (n, id, user_id, root, last, created_at, execution, status, open, started_seq, started_at)
-SELECT tree, {id}, {owner}, base, base + {tasks} - 1, {now}, {execute}, {execute}, {execute} * {tasks},
-       {execute} * (SELECT max(seq) FROM events), CASE WHEN {execute} THEN {now} END
+SELECT tree, NEW.id, NEW.owner, base, base + NEW.tasks - 1, NEW.now, NEW.execute, NEW.execute, NEW.execute * NEW.tasks,
+       NEW.execute * (SELECT max(seq) FROM events), CASE WHEN NEW.execute THEN NEW.now END
   FROM fresh;
 INSERT INTO events (tree, attempt, kind, at, data)
-SELECT tree, 1, {TREE_STARTED}, {now}, json_object('tasks', {tasks}) FROM fresh WHERE {execute};
+SELECT tree, 1, {TREE_STARTED}, NEW.now, json_object('tasks', NEW.tasks) FROM fresh WHERE NEW.execute;
 "
     )
-}
+});
 
-/// Writes the rows of a piece, what they depend on, and their places in the queues.
-fn body(rows: usize) -> String {
-    let [now, _, _, _, _, edges, queued] = parameters(rows);
-    let row = format!("({})", ["?"; COLUMNS].join(","));
-    let rows = vec![row; rows].join(",");
-    format!(
-        "
-INSERT INTO tasks (n, tree, parent, id, name, priority, executor, inputs, params, more)
-SELECT f.base + v.column1, f.tree, f.base + v.column2, v.column3, v.column4, v.column5, v.column6, v.column7, v.column8,
-       v.column9
-  FROM (VALUES {rows}) AS v CROSS JOIN fresh f WHERE v.column1 IS NOT NULL;
+/// Writes what the tasks of a piece depend on, and their places in the queues.
+pub(super) const GROW: &str = "
 INSERT INTO edges (task, pos, dep, required, kind)
 SELECT f.base + (j.value->>0), j.value->>1, f.base + (j.value->>2), j.value->>3, j.value->>4
-  FROM json_each({edges}) AS j CROSS JOIN fresh f;
+  FROM jsonb_each(NEW.edges) AS j CROSS JOIN fresh f;
 INSERT INTO ready (n, tree, priority, due, attempt, base, token)
-SELECT f.base + (j.value->>0), f.tree, j.value->>1, {now}, 0, 0, 0
-  FROM json_each({queued}) AS j CROSS JOIN fresh f WHERE j.value->>2 = 0;
+SELECT f.base + (j.value->>0), f.tree, j.value->>1, NEW.now, 0, 0, 0
+  FROM jsonb_each(NEW.queued) AS j CROSS JOIN fresh f WHERE j.value->>2 = 0;
 INSERT INTO waiting (n, tree, waiting_on, priority, due, attempt, base, token)
-SELECT f.base + (j.value->>0), f.tree, j.value->>2, j.value->>1, {now}, 0, 0, 0
-  FROM json_each({queued}) AS j CROSS JOIN fresh f WHERE j.value->>2 > 0;
-"
-    )
-}
+SELECT f.base + (j.value->>0), f.tree, j.value->>2, j.value->>1, NEW.now, 0, 0, 0
+  FROM jsonb_each(NEW.queued) AS j CROSS JOIN fresh f WHERE j.value->>2 > 0;
+";
 
 /// Names the id that is taken. Only asked after a refusal: to look first would cost every insert a lookup per task.
 async fn refused(store_: &SqliteStore, tree: &NewTree, failure: Failure) -> Error {

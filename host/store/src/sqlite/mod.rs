@@ -7,6 +7,7 @@ mod delete;
 mod events;
 mod execute;
 mod insert;
+mod procedure;
 mod query;
 mod scratch;
 mod session;

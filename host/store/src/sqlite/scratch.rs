@@ -41,3 +41,9 @@ CREATE TEMP TABLE fresh (base INTEGER NOT NULL, tree INTEGER NOT NULL);
 -- What an execution arms, or blocks because of `cause`.
 CREATE TEMP TABLE planned (n INTEGER PRIMARY KEY, waiting_on INTEGER NOT NULL, cause INTEGER);
 ";
+
+/// Empties them again.
+pub(super) const CLEAR: &str = "
+DELETE FROM guard; DELETE FROM finished; DELETE FROM blocked; DELETE FROM released; DELETE FROM counted;
+DELETE FROM claimed;
+";

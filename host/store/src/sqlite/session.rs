@@ -22,7 +22,7 @@ use crate::rows::at;
 const TASK_RESCUED: i64 = EventKind::TaskRescued.number();
 
 /// Puts the runs in `finished` back into the queue.
-static TAKE_BACK: LazyLock<String> = LazyLock::new(|| {
+pub(super) static TAKE_BACK: LazyLock<String> = LazyLock::new(|| {
     format!(
         "
 INSERT INTO ready (n, tree, priority, due, attempt, base, token)
@@ -30,13 +30,18 @@ SELECT f.n, f.tree, f.priority, x.started_at, f.attempt, f.base + 1, f.token + 1
   FROM finished f CROSS JOIN trees x ON x.n = f.tree;
 DELETE FROM running WHERE n IN (SELECT n FROM finished);
 INSERT INTO events (tree, n, attempt, kind, at, started_at)
-SELECT tree, n, attempt, {TASK_RESCUED}, $1, started_at FROM finished ORDER BY n;
-SELECT count(*) AS rescued FROM finished;
-DELETE FROM finished;
-COMMIT;
+SELECT tree, n, attempt, {TASK_RESCUED}, NEW.now, started_at FROM finished ORDER BY n;
 "
     )
 });
+
+/// The end of each text here.
+const END: &str = "
+INSERT INTO take_back VALUES ($1);
+SELECT count(*) AS rescued FROM finished;
+INSERT INTO clear_scratch VALUES (0);
+COMMIT;
+";
 
 /// Fills `finished` with the runs of some sessions; `which` is a condition on a session `s`.
 fn take(which: &str) -> String {
@@ -63,7 +68,7 @@ INSERT INTO sessions (node, epoch, until, ended) VALUES ($2, 1, $3, 0)
     ON CONFLICT (node) DO UPDATE SET epoch = epoch + 1, until = excluded.until, ended = 0 RETURNING epoch;
 {}{}",
             take("s.node = $2"),
-            *TAKE_BACK
+            END
         )
     });
     let statement = sqlx::query(TEXT.as_str())
@@ -92,7 +97,7 @@ pub(super) async fn close(store: &SqliteStore, session: &Session, now: Timestamp
     static TEXT: LazyLock<String> = LazyLock::new(|| {
         let which = "s.node = $2 AND s.epoch = $3 AND s.ended = 0";
         let end = "UPDATE sessions SET ended = 2 WHERE node = $2 AND epoch = $3 AND ended = 0;";
-        format!("BEGIN IMMEDIATE; {}{end}{}", take(which), *TAKE_BACK)
+        format!("BEGIN IMMEDIATE; {}{end}{END}", take(which))
     });
     let statement = sqlx::query(TEXT.as_str())
         .bind(now.as_micros())
@@ -105,7 +110,7 @@ pub(super) async fn rescue(store: &SqliteStore, now: Timestamp) -> Result<u32> {
     static TEXT: LazyLock<String> = LazyLock::new(|| {
         let which = "s.ended = 0 AND s.until <= $1";
         let end = "UPDATE sessions SET ended = 1 WHERE ended = 0 AND until <= $1;";
-        format!("BEGIN IMMEDIATE; {}{end}{}", take(which), *TAKE_BACK)
+        format!("BEGIN IMMEDIATE; {}{end}{END}", take(which))
     });
     // Asked often and answered with nothing nearly always: then the writer is not disturbed.
     let expired = sqlx::query("SELECT EXISTS (SELECT 1 FROM sessions WHERE ended = 0 AND until <= $1)")

@@ -1,8 +1,8 @@
 //! What follows when tasks come out of their queue for good, as SQL: whoever requires what failed is blocked, the others
 //! are released, the counts of the trees change, executions end. `turn` and `cancel` fill the scratch table `finished` and
-//! put these pieces into their text. Parameter `$1` is the time, here as everywhere.
+//! then call these procedures.
 //!
-//! The pieces are set-based and linear in the tasks that finish and their edges. `CROSS JOIN` fixes the order: scratch
+//! They are set-based and linear in the tasks that finish and their edges. `CROSS JOIN` fixes the order: scratch
 //! table first, then lookups by key. An `UPDATE … FROM` cannot be told so and walks through its target, which is why the
 //! rows to change are always named by `IN`.
 
@@ -29,26 +29,27 @@ const TREE_COMPLETED: i64 = EventKind::TreeCompleted.number();
 const TREE_FAILED: i64 = EventKind::TreeFailed.number();
 const TREE_CANCELLED: i64 = EventKind::TreeCancelled.number();
 
-/// Blocks the waiting tasks that require what failed or was cancelled, in any number of steps. Before [`RELEASE`]: a task
-/// that waits for one that completed and one that failed does not run.
+/// Blocks the waiting tasks that require what failed or was cancelled, in any number of steps. Before [`SETTLE`]: a task
+/// that waits for one that completed and one that failed does not run. Only needed if something failed.
 ///
 /// The cause of each is found in two passes, so that the cost stays linear: a recursion that carried the cause would
 /// visit a task once for every failed task that it stands behind.
-pub(super) static BLOCK: LazyLock<String> = LazyLock::new(|| {
+pub(super) static BLOCK_DEPENDENTS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "
 INSERT INTO blocked (n, tree)
-WITH RECURSIVE behind (n) AS (
-    SELECT w.n FROM finished f
-      CROSS JOIN edges e ON e.dep = f.n AND e.required = 1
-      CROSS JOIN waiting w ON w.n = e.task AND w.blocked_by IS NULL
-     WHERE f.open AND f.kind IN ({FAILED}, {CANCELLED})
-    UNION
-    SELECT w.n FROM behind b
-      CROSS JOIN edges e ON e.dep = b.n AND e.required = 1
-      CROSS JOIN waiting w ON w.n = e.task AND w.blocked_by IS NULL
-)
-SELECT w.n, w.tree FROM behind b CROSS JOIN waiting w ON w.n = b.n;
+SELECT w.n, w.tree
+  FROM (WITH RECURSIVE behind (n) AS (
+            SELECT w.n FROM finished f
+              CROSS JOIN edges e ON e.dep = f.n AND e.required = 1
+              CROSS JOIN waiting w ON w.n = e.task AND w.blocked_by IS NULL
+             WHERE f.open AND f.kind IN ({FAILED}, {CANCELLED})
+            UNION
+            SELECT w.n FROM behind b
+              CROSS JOIN edges e ON e.dep = b.n AND e.required = 1
+              CROSS JOIN waiting w ON w.n = e.task AND w.blocked_by IS NULL
+        ) SELECT n FROM behind) AS b
+  CROSS JOIN waiting w ON w.n = b.n;
 
 UPDATE blocked SET parent = coalesce(
     (SELECT e.dep FROM edges e CROSS JOIN finished f ON f.n = e.dep AND f.open AND f.kind IN ({FAILED}, {CANCELLED})
@@ -56,14 +57,13 @@ UPDATE blocked SET parent = coalesce(
     (SELECT e.dep FROM edges e CROSS JOIN blocked b ON b.n = e.dep
       WHERE e.task = blocked.n AND e.required = 1 ORDER BY e.pos LIMIT 1));
 
-UPDATE blocked SET cause = way.cause FROM (
-    WITH RECURSIVE way (n, cause) AS (
-        SELECT b.n, f.n FROM finished f CROSS JOIN blocked b ON b.parent = f.n
-        UNION ALL
-        SELECT b.n, w.cause FROM way w CROSS JOIN blocked b ON b.parent = w.n
-    )
-    SELECT n, cause FROM way
-) AS way WHERE blocked.n = way.n;
+UPDATE blocked SET cause = way.cause
+  FROM (WITH RECURSIVE way (n, cause) AS (
+            SELECT b.n, f.n FROM finished f CROSS JOIN blocked b ON b.parent = f.n
+            UNION ALL
+            SELECT b.n, w.cause FROM way w CROSS JOIN blocked b ON b.parent = w.n
+        ) SELECT n, cause FROM way) AS way
+ WHERE blocked.n = way.n;
 
 UPDATE waiting SET blocked_by = (SELECT b.cause FROM blocked b WHERE b.n = waiting.n)
  WHERE n IN (SELECT n FROM blocked);
@@ -73,16 +73,20 @@ INSERT OR REPLACE INTO reopened (n, attempt)
 SELECT d.n, max(d.attempt) FROM blocked b CROSS JOIN done d ON d.n = b.n GROUP BY d.n;
 
 INSERT INTO events (tree, n, attempt, kind, at, data)
-SELECT w.tree, w.n, w.attempt, {TASK_BLOCKED}, $1, json_object('blocked_by', t.id)
+SELECT w.tree, w.n, w.attempt, {TASK_BLOCKED}, NEW.now, json_object('blocked_by', t.id)
   FROM blocked b CROSS JOIN waiting w ON w.n = b.n CROSS JOIN tasks t ON t.n = b.cause
  ORDER BY b.n;
 "
     )
 });
 
-/// Counts what finished off at the tasks that wait for it, and makes those ready that wait for nothing more. A required
-/// dependency is off only when it completed; another one also when it will not run.
-pub(super) static RELEASE: LazyLock<String> = LazyLock::new(|| {
+/// First counts what finished off at the tasks that wait for it, and makes those ready that wait for nothing more. A
+/// required dependency is off only when it completed; another one also when it will not run.
+///
+/// Then changes the counts of the trees and ends executions in which nothing is left that may run: once for each, as the
+/// row is `in progress` only until then. The status is [`apflow_core::task::TreeStatus::at_end`], said in SQL; a test
+/// compares.
+pub(super) static SETTLE: LazyLock<String> = LazyLock::new(|| {
     format!(
         "
 INSERT INTO released (n, k)
@@ -103,15 +107,7 @@ SELECT w.n, w.tree, w.priority, w.due, w.attempt, w.base, w.token
  WHERE w.waiting_on = 0 AND w.blocked_by IS NULL;
 
 DELETE FROM waiting WHERE n IN (SELECT n FROM released) AND waiting_on = 0 AND blocked_by IS NULL;
-"
-    )
-});
 
-/// Changes the counts of the trees and ends executions in which nothing is left that may run: once for each, as the row
-/// is `in progress` only until then. The status is [`apflow_core::task::TreeStatus::at_end`], said in SQL; a test compares.
-pub(super) static COUNT: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "
 INSERT INTO counted (n, open, failed, cancelled)
 SELECT tree, sum(open), sum(failed), sum(cancelled)
   FROM (SELECT tree, open, (kind = {FAILED}) - blocked AS failed, kind = {CANCELLED} AS cancelled
@@ -128,13 +124,13 @@ UPDATE trees
                      WHEN trees.failed + c.failed > 0 THEN {FAILED}
                      WHEN trees.cancelled + c.cancelled > 0 THEN {CANCELLED}
                      ELSE {COMPLETED} END,
-       ended_at = CASE WHEN trees.open > c.open THEN trees.ended_at ELSE $1 END
+       ended_at = CASE WHEN trees.open > c.open THEN trees.ended_at ELSE NEW.now END
   FROM counted AS c WHERE trees.n IN (SELECT n FROM counted) AND c.n = trees.n AND trees.open > 0;
 
 INSERT INTO events (tree, attempt, kind, at)
 SELECT t.n, t.execution,
        CASE t.status WHEN {COMPLETED} THEN {TREE_COMPLETED} WHEN {CANCELLED} THEN {TREE_CANCELLED} ELSE {TREE_FAILED} END,
-       $1
+       NEW.now
   FROM counted c CROSS JOIN trees t ON t.n = c.n
  WHERE c.open > 0 AND t.open = 0
  ORDER BY t.n;
@@ -150,11 +146,6 @@ SELECT t.n AS ended, t.id, t.execution, t.status
  ORDER BY t.n;
 ";
 
-/// Leaves the scratch tables of the pieces above empty.
-pub(super) const CLEAR: &str = "
-DELETE FROM finished; DELETE FROM blocked; DELETE FROM released; DELETE FROM counted;
-";
-
 #[cfg(test)]
 mod tests {
     use apflow_core::task::TreeStatus;
@@ -168,7 +159,7 @@ mod tests {
         assert!([RETRY, DELAY].iter().all(|kind| *kind > CANCELLED));
     }
 
-    /// The `CASE` of [`COUNT`] is the core's rule.
+    /// The `CASE` of [`SETTLE`] is the core's rule.
     #[tokio::test]
     async fn executions_end_as_the_core_says() {
         let store = crate::sqlite::tests::store().await;
@@ -179,8 +170,7 @@ mod tests {
                 "INSERT INTO trees (n, id, root, last, created_at, status, open, failed, cancelled)
                  VALUES ({tree}, 't{tree}', 1, 1, 0, 1, 1, {failed}, {cancelled});
                  INSERT INTO finished (n, tree, kind, open, blocked, attempt, token) VALUES (1, {tree}, {COMPLETED}, 1, 0, 1, 1);
-                 {}{ENDED}{CLEAR}",
-                *COUNT
+                 INSERT INTO settle VALUES ($1); {ENDED} INSERT INTO clear_scratch VALUES (0);"
             );
             let mut ended = Vec::new();
             let statement = sqlx::query(sqlx::AssertSqlSafe(text)).bind(7i64);

@@ -1,6 +1,6 @@
-//! `turn`: the hot path, one text for one hop. It is put together from pieces, so that what a turn does not need (no
-//! progress, nothing finished, nothing failed, nothing to claim) costs nothing; each of the few combinations is a
-//! statement that the connection prepares once.
+//! `turn`: the hot path, one text for one hop, whose work is done by a few procedures. Those that a turn does not need (no
+//! progress, nothing finished, nothing failed) are not called; each of the few combinations is a text that the connection
+//! prepares once.
 //!
 //! Parameters: `$1` time, `$2` node, `$3` epoch, `$4` finished runs, `$5` progress, `$6` claim at most, `$7` number of
 //! finished runs. Rows that come back are told apart by the name of their first column.
@@ -23,7 +23,7 @@ use sqlx::{Column, Row};
 
 use super::SqliteStore;
 use super::events;
-use super::settle::{BLOCK, CLEAR, COMPLETED, COUNT, DELAY, ENDED, FAILED, RELEASE, RETRY};
+use super::settle::{COMPLETED, DELAY, ENDED, FAILED, RETRY};
 use super::transaction::{Failure, Statement};
 use crate::error::{corrupt, is_missing};
 use crate::rows::{More, at, json, kind, optional_json, status, status_number, to_json, tree_status};
@@ -72,7 +72,6 @@ fn statement(turn: &Turn) -> Result<Statement> {
         progress: !turn.progress.is_empty(),
         finished: !finished.is_empty(),
         failed: finished.iter().any(|run| run.2 == FAILED),
-        claim: turn.claim > 0,
     };
     Ok(sqlx::query(parts.text())
         .bind(turn.now.as_micros())
@@ -132,53 +131,45 @@ fn reports(progress: &[ProgressReport]) -> Vec<Report<'_>> {
     packed
 }
 
-/// Which pieces a turn needs.
+/// Which calls a turn needs.
 #[derive(Debug, Clone, Copy)]
 struct Parts {
     progress: bool,
     finished: bool,
     failed: bool,
-    claim: bool,
 }
 
 impl Parts {
     fn text(self) -> &'static str {
-        static TEXTS: [OnceLock<String>; 16] = [const { OnceLock::new() }; 16];
-        let bits = [self.progress, self.finished, self.failed, self.claim];
+        static TEXTS: [OnceLock<String>; 8] = [const { OnceLock::new() }; 8];
+        let bits = [self.progress, self.finished, self.failed];
         let index = bits.iter().fold(0, |index, bit| 2 * index + usize::from(*bit));
         TEXTS[index].get_or_init(|| self.build())
     }
 
     fn build(self) -> String {
-        let mut text = String::from(BEGIN);
-        let mut put = |wanted: bool, piece: &str| {
-            if wanted {
-                text.push_str(piece);
-            }
-        };
-        put(self.progress, &PROGRESS);
-        put(self.finished, &RECORD);
-        put(self.failed, &BLOCK);
-        put(self.finished, &RELEASE);
-        put(self.finished, &COUNT);
-        put(true, WAKE);
-        put(self.claim, &CLAIM);
-        put(true, TOUCHED);
-        put(self.claim, CLAIMED);
-        put(self.finished, LOST);
-        put(self.finished, ENDED);
-        put(true, SUMMARY);
-        put(self.finished, CLEAR);
-        put(self.claim, "DELETE FROM claimed;");
-        put(true, "DELETE FROM guard; COMMIT;");
-        text
+        let pieces = [
+            (true, BEGIN),
+            (self.progress, "INSERT INTO note_progress VALUES ($1, $5);"),
+            (self.finished, "INSERT INTO record_runs VALUES ($1, $4);"),
+            (self.failed, "INSERT INTO block_dependents VALUES ($1);"),
+            (self.finished, "INSERT INTO settle VALUES ($1);"),
+            (true, "INSERT INTO claim_ready VALUES ($1, $6);"),
+            (true, TOUCHED),
+            (true, CLAIMED),
+            (self.finished, LOST),
+            (self.finished, ENDED),
+            (true, SUMMARY),
+            (true, "INSERT INTO clear_scratch VALUES (0); COMMIT;"),
+        ];
+        pieces.into_iter().filter(|(wanted, _)| *wanted).map(|(_, piece)| piece).collect()
     }
 }
 
-/// All pieces together, for the test that looks at their plans.
+/// The text of a turn that needs everything, for the test that looks at plans.
 #[cfg(test)]
 pub(super) fn whole_text() -> &'static str {
-    Parts { progress: true, finished: true, failed: true, claim: true }.text()
+    Parts { progress: true, finished: true, failed: true }.text()
 }
 
 const BEGIN: &str = "
@@ -188,32 +179,33 @@ INSERT INTO guard (session, seq)
 SELECT (SELECT n FROM sessions WHERE node = $2 AND epoch = $3 AND ended = 0), coalesce((SELECT max(seq) FROM events), 0);
 ";
 
-static PROGRESS: LazyLock<String> = LazyLock::new(|| {
+/// `jsonb_each` hands the elements on in parsed form, where `json_each` would write each one out and have it parsed again.
+pub(super) static NOTE_PROGRESS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "
 UPDATE running SET progress = p.fraction
-  FROM (SELECT value->>0 AS n, value->>1 AS token, value->>2 AS fraction FROM json_each($5) WHERE value->>4) AS p
+  FROM (SELECT value->>0 AS n, value->>1 AS token, value->>2 AS fraction FROM jsonb_each(NEW.reports) WHERE value->>4) AS p
  WHERE running.n = p.n AND running.token = p.token;
 INSERT INTO events (tree, n, attempt, kind, at, started_at, data)
-SELECT r.tree, r.n, r.attempt, {TASK_PROGRESS}, $1, r.started_at, j.value->>3
-  FROM json_each($5) AS j CROSS JOIN running r ON r.n = j.value->>0 AND r.token = j.value->>1;
+SELECT r.tree, r.n, r.attempt, {TASK_PROGRESS}, NEW.now, r.started_at, j.value->>3
+  FROM jsonb_each(NEW.reports) AS j CROSS JOIN running r ON r.n = j.value->>0 AND r.token = j.value->>1;
 "
     )
 });
 
 /// The token is the fence: a run that does not hold the current one finds no row, and is reported as lost.
-static RECORD: LazyLock<String> = LazyLock::new(|| {
+pub(super) static RECORD_RUNS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "
 INSERT OR IGNORE INTO finished (pos, n, tree, kind, open, blocked, attempt, base, token, priority, node, started_at, until,
                                 data, result, error, inputs, receipt)
 SELECT j.key, r.n, r.tree, j.value->>2, 1, 0, r.attempt, r.base, r.token, r.priority, r.node, r.started_at, j.value->>3,
        j.value->>4, j.value->>5, j.value->>6, j.value->>7, j.value->>8
-  FROM json_each($4) AS j CROSS JOIN running r ON r.n = j.value->>0 AND r.token = j.value->>1;
+  FROM jsonb_each(NEW.runs) AS j CROSS JOIN running r ON r.n = j.value->>0 AND r.token = j.value->>1;
 
 INSERT INTO done (n, attempt, status, node, started_at, ended_at, token, result, error, inputs, receipt)
-SELECT n, attempt, CASE kind WHEN {RETRY} THEN {FAILED} ELSE kind END, node, started_at, $1, token, result, error, inputs,
-       receipt
+SELECT n, attempt, CASE kind WHEN {RETRY} THEN {FAILED} ELSE kind END, node, started_at, NEW.now, token, result, error,
+       inputs, receipt
   FROM finished WHERE kind <> {DELAY};
 
 DELETE FROM running WHERE n IN (SELECT n FROM finished);
@@ -226,28 +218,27 @@ INSERT INTO events (tree, n, attempt, kind, at, started_at, data)
 SELECT tree, n, attempt,
        CASE kind WHEN {COMPLETED} THEN {TASK_COMPLETED} WHEN {FAILED} THEN {TASK_FAILED}
                  WHEN {RETRY} THEN {TASK_RETRYING} ELSE {TASK_DELAYED} END,
-       $1, started_at, data
+       NEW.now, started_at, data
   FROM finished ORDER BY pos;
 "
     )
 });
 
-const WAKE: &str = "
-INSERT INTO ready (n, tree, priority, due, attempt, base, token)
-SELECT n, tree, priority, due, attempt, base, token FROM delayed WHERE due <= $1;
-DELETE FROM delayed WHERE due <= $1;
-";
-
-static CLAIM: LazyLock<String> = LazyLock::new(|| {
+/// Moves what is due to ready, then takes the head of the queue.
+pub(super) static CLAIM_READY: LazyLock<String> = LazyLock::new(|| {
     format!(
         "
+INSERT INTO ready (n, tree, priority, due, attempt, base, token)
+SELECT n, tree, priority, due, attempt, base, token FROM delayed WHERE due <= NEW.now;
+DELETE FROM delayed WHERE due <= NEW.now;
+
 INSERT INTO claimed (n, tree, attempt, base, token, priority)
-SELECT n, tree, attempt + 1, base, token + 1, priority FROM ready ORDER BY priority, due, n LIMIT $6;
+SELECT n, tree, attempt + 1, base, token + 1, priority FROM ready ORDER BY priority, due, n LIMIT NEW.most;
 DELETE FROM ready WHERE n IN (SELECT n FROM claimed);
 INSERT INTO running (n, tree, attempt, base, token, priority, node, started_at)
-SELECT n, tree, attempt, base, token, priority, (SELECT session FROM guard), $1 FROM claimed;
+SELECT n, tree, attempt, base, token, priority, (SELECT session FROM guard), NEW.now FROM claimed;
 INSERT INTO events (tree, n, attempt, kind, at)
-SELECT tree, n, attempt, {TASK_STARTED}, $1 FROM claimed ORDER BY pos;
+SELECT tree, n, attempt, {TASK_STARTED}, NEW.now FROM claimed ORDER BY pos;
 "
     )
 });
@@ -276,7 +267,7 @@ SELECT c.n AS dependent, t.id, t.name, e.kind, t.executor, t.more,
 /// Looks at the list again only if some run of it found no row.
 const LOST: &str = "
 SELECT j.value->>0 AS lost, j.value->>1
-  FROM (SELECT 1 WHERE (SELECT count(*) FROM finished) < $7) CROSS JOIN json_each($4) AS j
+  FROM (SELECT 1 WHERE (SELECT count(*) FROM finished) < $7) CROSS JOIN jsonb_each($4) AS j
  WHERE NOT EXISTS (SELECT 1 FROM finished f WHERE f.pos = j.key);
 ";
 
