@@ -19,16 +19,17 @@ pub struct Options {
 
 /// The parts first, so that the figures of the whole are the last thing on the screen.
 pub fn run(layout: &Layout, options: &Options) -> Result<ExitCode> {
-    plugins::build(layout, &plugins::Options { rust_only: true, ..Default::default() })?;
+    plugins::build(layout, &plugins::Options { rust_only: true, shipped_only: true, only: None })?;
     say("cargo build --release --bin apflow");
     run_program(layout.cargo().args(["build", "--release", "--bin", "apflow"]))?;
     if !options.whole_only {
-        say("cargo bench --workspace --benches");
-        run_program(layout.cargo().args(["bench", "--workspace", "--benches"]))?;
+        let criterion = ["bench", "-p", "apflow-host", "--bench", "sandbox"];
+        say(&format!("cargo {}", criterion.join(" ")));
+        run_program(layout.cargo().args(criterion))?;
     }
     say("apflow bench");
-    run_program(
-        Command::new(layout.apflow("release")).current_dir(&layout.root).arg("bench").args(&options.bench),
-    )?;
+    let mut bench = Command::new(layout.apflow("release"));
+    bench.current_dir(&layout.root).args(["bench", "--plugins", "plugins/dist"]).args(&options.bench);
+    run_program(&mut bench)?;
     Ok(ExitCode::SUCCESS)
 }

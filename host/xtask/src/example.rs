@@ -26,7 +26,7 @@ pub const POLYGLOT: Example = Example { name: "polyglot", rust_only: false };
 
 #[derive(clap::Args)]
 pub struct Options {
-    /// More arguments for `apflow run`, for example `--output json`
+    /// Arguments for `apflow`: for an example more of those of `apflow run`, such as `--output json`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     run: Vec<OsString>,
 }
@@ -46,13 +46,27 @@ pub fn run(layout: &Layout, example: &Example, options: &Options) -> Result<Exit
     }
     let mut apflow = command(layout, &folder, site.as_ref())?;
     say(&format!("apflow run {}", shown(layout, &tree)));
-    let status = apflow.args(&options.run).status().context("cannot start apflow")?;
+    exit_code_of(apflow.args(&options.run))
+}
+
+/// The command `apflow`: from the shared target folder, so that nothing is built twice.
+pub fn apflow(layout: &Layout, options: &Options) -> Result<ExitCode> {
+    build_apflow(layout)?;
+    exit_code_of(Command::new(layout.apflow("debug")).args(&options.run))
+}
+
+fn exit_code_of(apflow: &mut Command) -> Result<ExitCode> {
+    let status = apflow.status().context("cannot start apflow")?;
     Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
 }
 
 fn build(layout: &Layout, example: &Example) -> Result<()> {
     let options = plugins::Options { rust_only: example.rust_only, shipped_only: true, only: None };
     plugins::build(layout, &options)?;
+    build_apflow(layout)
+}
+
+fn build_apflow(layout: &Layout) -> Result<()> {
     say("cargo build --bin apflow (the first time takes minutes)");
     run_program(layout.cargo().args(["build", "--bin", "apflow"]))
 }

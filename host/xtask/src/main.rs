@@ -43,6 +43,8 @@ enum Command {
     Quickstart(example::Options),
     /// Runs the same kind of tree through the JavaScript and Python components
     Polyglot(example::Options),
+    /// Builds `apflow` and runs it with the arguments that follow
+    Apflow(example::Options),
     /// Builds for release and measures; arguments go to `apflow bench`
     Bench(bench::Options),
     /// Writes the generated documents anew
@@ -70,6 +72,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Ci => return test::ci(&layout),
         Command::Quickstart(options) => return example::run(&layout, &example::QUICKSTART, &options),
         Command::Polyglot(options) => return example::run(&layout, &example::POLYGLOT, &options),
+        Command::Apflow(options) => return example::apflow(&layout, &options),
         Command::Bench(options) => return bench::run(&layout, &options),
         Command::Bless => check::bless(&layout)?,
     }

@@ -4,10 +4,10 @@
 use crate::check::{self, Failures};
 use crate::layout::Layout;
 use crate::plugins;
-use crate::process::{line, probe, run as run_program, say};
+use crate::process::{line, probe, run as run_program, run_quietly, say};
 use anyhow::{Context, Result};
 use std::ffi::{OsStr, OsString};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 /// The version to install where there is none.
 const NEXTEST: &str = "0.9.143";
@@ -52,8 +52,9 @@ pub fn install_nextest(layout: &Layout) -> Result<()> {
 fn tests(layout: &Layout, options: &Options, failures: &mut Failures) -> Result<()> {
     install_nextest(layout)?;
     plugins::build(layout, &plugins::Options { rust_only: options.quick, ..Default::default() })?;
-    say("cargo build --bin apflow");
-    run_program(layout.cargo().args(["build", "--bin", "apflow"]))?;
+    say("cargo build --workspace --bins");
+    run_program(layout.cargo().args(["build", "--workspace", "--bins"]))?;
+    compile_components(layout)?;
     if !options.quick && options.nextest.is_empty() {
         failures.command(layout.cargo().args(["test", "--quiet", "--doc", "--workspace"]));
         for guests in check::guest_workspaces(layout)? {
@@ -67,6 +68,17 @@ fn tests(layout: &Layout, options: &Options, failures: &mut Failures) -> Result<
     }
     failures.report();
     nextest(layout, options, failures)
+}
+
+// Every component is compiled into the cache once, before many servers that start together would each do it.
+fn compile_components(layout: &Layout) -> Result<()> {
+    let mut list = Command::new(layout.apflow("debug"));
+    list.current_dir(&layout.root).args(["plugin", "list", "--local"]);
+    for folder in plugins::dist_folders(layout) {
+        list.arg("--plugins").arg(folder);
+    }
+    say("compiling the components (a minute, the first time)");
+    run_quietly(&mut list)
 }
 
 // Nextest has said what failed, and nothing may follow its summary: a failure is only noted.

@@ -4,17 +4,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use apflow_core::error::{Error, ErrorCode, Result};
-use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 
+use super::migrations::MIGRATIONS;
 use super::procedure;
 use crate::error::{corrupt, migration, store};
 use crate::{Durability, StoreOptions};
-
-static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
 
 /// `PRAGMA application_id` of our databases, set by the first migration: "apfl".
 const APPLICATION_ID: i64 = 0x6170_666c;

@@ -7,6 +7,7 @@ mod delete;
 mod events;
 mod execute;
 mod insert;
+mod migrations;
 mod procedure;
 mod query;
 mod scratch;

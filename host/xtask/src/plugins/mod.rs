@@ -57,6 +57,11 @@ const SHIPPED: (&str, &str) = ("plugins", "plugins/dist");
 const FOR_TESTS: [(&str, &str); 2] =
     [("tests/plugins", "plugins/dist-test"), ("examples/first-plugin", "plugins/dist-test")];
 
+/// The folders of built plugins: the shipped ones, and those of the tests.
+pub fn dist_folders(layout: &Layout) -> [PathBuf; 2] {
+    [SHIPPED.1, FOR_TESTS[0].1].map(|folder| layout.root.join(folder))
+}
+
 /// Builds what the options ask for; what is up to date costs next to nothing.
 pub fn build(layout: &Layout, options: &Options) -> Result<()> {
     let _lock = layout.lock("plugins")?;
@@ -159,8 +164,8 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<bool> {
 
 // A component whose sources are gone would still be loaded.
 fn prune(layout: &Layout, all: &[Plugin]) -> Result<()> {
-    for dist in [SHIPPED.1, FOR_TESTS[0].1] {
-        for entry in fs::read_dir(layout.root.join(dist)).into_iter().flatten() {
+    for dist in dist_folders(layout) {
+        for entry in fs::read_dir(dist).into_iter().flatten() {
             let path = entry?.path();
             if path.is_dir() && all.iter().all(|plugin| plugin.dist != path) {
                 say(&format!("removing {}: its sources are gone", path.display()));
