@@ -10,8 +10,7 @@ pub fn split(command: &str) -> Result<Vec<String>, Failure> {
             "command has {operator} at character {at}, which only a shell understands"
         )));
     }
-    shell_words::split(command)
-        .map_err(|_| shell_syntax("command has a quote that is never closed"))
+    shell_words::split(command).map_err(|_| shell_syntax("command has a quote that is never closed"))
 }
 
 fn shell_syntax(problem: &str) -> Failure {
