@@ -8,6 +8,7 @@ use crate::id::{MAX_ID_BYTES, TaskId, TreeId};
 use crate::inputs::references;
 use crate::json::Json;
 use crate::retry::RetryPolicy;
+use crate::schedule::{self, SchedulePatch};
 use crate::task::{DEFAULT_PRIORITY, DependencyKind, MAX_PRIORITY};
 
 /// How large a creation may be.
@@ -71,6 +72,8 @@ pub struct TaskDraft {
     pub retry: Option<RetryPolicy>,
     /// Longest time for one attempt.
     pub timeout_ms: Option<u32>,
+    /// What it says of a schedule.
+    pub schedule: Option<SchedulePatch>,
 }
 
 /// Fields that the host sets: a task object that was read from it may be sent back as long as they say nothing new.
@@ -98,16 +101,7 @@ const SET_BY_HOST: &[&str] = &[
     "blocked_by",
 ];
 /// Fields of the task model whose meaning is not built: refused unless they say nothing.
-const NOT_AVAILABLE: &[&str] = &[
-    "schedule_type",
-    "schedule_expression",
-    "schedule_enabled",
-    "schedule_start_at",
-    "schedule_end_at",
-    "max_runs",
-    "placement_constraints",
-    "idempotency_key",
-];
+const NOT_AVAILABLE: &[&str] = &["placement_constraints", "idempotency_key"];
 
 /// Reads the `tasks` of a creation: an array of task objects, or one object.
 ///
@@ -185,6 +179,7 @@ fn read_one(index: usize, task: Value, limits: TreeLimits) -> Result<TaskDraft> 
         },
         retry: reader.retry()?,
         timeout_ms: reader.timeout()?,
+        schedule: reader.schedule()?,
     };
     reader.finish()?;
     Ok(draft)
@@ -302,6 +297,14 @@ impl Reader {
                     .refuse("timeout_ms", format!("{value} is not a whole number of milliseconds above 0")))
             }
         }
+    }
+
+    /// The fields of a schedule that a caller may set at creation.
+    fn schedule(&mut self) -> Result<Option<SchedulePatch>> {
+        let names = schedule::FIELDS.into_iter().filter(|name| !SET_BY_HOST.contains(name));
+        let mut fields: Map<String, Value> =
+            names.filter_map(|name| Some((name.to_owned(), self.fields.remove(name)?))).collect();
+        SchedulePatch::take(&mut fields).map_err(|error| error.at_task(self.index))
     }
 
     fn dependencies(&mut self) -> Result<Vec<DependencyDraft>> {

@@ -59,6 +59,8 @@ codes! {
     InvalidTree = "invalid_tree",
     /// The same idempotency key came with other content.
     IdempotencyConflict = "idempotency_conflict",
+    /// A schedule cannot be read, or cannot be where it was put.
+    ScheduleInvalid = "schedule_invalid",
     /// Something is larger than the configured limit.
     LimitExceeded = "limit_exceeded",
     /// A plugin was refused or is broken.
@@ -112,6 +114,13 @@ impl Error {
     /// No task has this id.
     pub fn task_not_found(id: &crate::id::TaskId) -> Self {
         Self::new(ErrorCode::TaskNotFound, format!("Task '{id}' not found")).with("task_id", id.as_str())
+    }
+
+    /// The same about one task of a list.
+    #[must_use]
+    pub(crate) fn at_task(mut self, index: usize) -> Self {
+        self.message = format!("Task at index {index}: {}", self.message);
+        self.with("index", index)
     }
 
     /// A parameter that is missing or malformed.

@@ -1,4 +1,4 @@
-//! The ground floor of apflow: the task model, the arithmetic of trees, retries and leases, and the contracts that
+//! The ground floor of apflow: the task model, the arithmetic of trees, retries, leases and schedules, and the contracts that
 //! the other crates implement ([`store::Store`], [`plugin::Executor`], [`plugin::Hook`], [`plugin::Collector`],
 //! [`clock::Clock`]). No I/O, no runtime, no database, no WebAssembly: it builds in seconds and everything else may
 //! depend on it.
@@ -14,6 +14,7 @@ pub mod lease;
 pub mod plan;
 pub mod plugin;
 pub mod retry;
+pub mod schedule;
 pub mod store;
 pub mod task;
 pub mod transition;

@@ -75,6 +75,16 @@ pub fn execution(nodes: &[Node], target: TaskKey, rerun_completed: bool) -> Plan
     plan
 }
 
+/// Plans an execution of the whole tree from the beginning, whatever became of its tasks the last time: what a schedule
+/// does. Nothing can be blocked, as everything runs.
+pub fn renewal(nodes: &[Node]) -> Plan {
+    let fresh: Vec<Node> = nodes.iter().map(|node| Node { status: TaskStatus::Pending, ..node.clone() }).collect();
+    match fresh.first() {
+        Some(root) => execution(&fresh, root.key, false),
+        None => Plan::default(),
+    }
+}
+
 fn select(nodes: &[Node], index: &HashMap<TaskKey, usize>, target: TaskKey) -> Vec<bool> {
     let Some(&start) = index.get(&target) else { return vec![false; nodes.len()] };
     if nodes[start].parent.is_none() {
@@ -267,6 +277,19 @@ mod tests {
         let tree = nodes(&[(1, 0, Completed, &[(2, true)]), (2, 1, Completed, &[])]);
         assert_eq!(execution(&tree, TaskKey(1), false).open(), 0);
         assert_eq!(execution(&tree, TaskKey(1), true).open(), 2);
+    }
+
+    #[test]
+    fn a_renewal_runs_everything_again() {
+        let tree = nodes(&[
+            (1, 0, Failed, &[(2, true), (3, true)]),
+            (2, 1, Completed, &[]),
+            (3, 1, Cancelled, &[(2, true)]),
+        ]);
+        let plan = renewal(&tree);
+        assert_eq!((plan.ready, plan.waiting), (keys(&[2]), vec![(TaskKey(1), 2), (TaskKey(3), 1)]));
+        assert!(plan.blocked.is_empty());
+        assert_eq!(renewal(&[]), Plan::default());
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! then *waiting* (for dependencies), *ready*, *delayed* (due later) or *running*. Tasks that are not armed are not
 //! looked at by [`Store::turn`]. A tree has at most one execution at a time.
 
+mod schedules;
+
 use std::fmt;
 
 use async_trait::async_trait;
@@ -17,8 +19,11 @@ use crate::id::{Seq, TaskId, TaskKey, Token, TreeId, TreeKey};
 use crate::json::Json;
 use crate::lease::Session;
 use crate::retry::RetryPolicy;
+use crate::schedule::SchedulePatch;
 use crate::task::{Attempt, DependencyKind, Task, TaskStatus, TreeStatus};
 use crate::tree::NewTree;
+
+pub use schedules::{CompleteSchedule, DueSchedules, Fired, ScheduleStore};
 
 /// What [`Store::insert_tree`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -312,6 +317,8 @@ pub struct TaskPatch {
     /// New status, checked by [`crate::transition::owner_change`]. `Pending` on a failed task appends nothing to the
     /// attempts and makes the task pending again. `Cancelled` is done by [`Store::cancel`], never by a patch.
     pub status: Option<TaskStatus>,
+    /// A change of the schedule, only of a root; the store asks [`crate::schedule::edit`] what it makes.
+    pub schedule: Option<SchedulePatch>,
 }
 
 /// What [`Store::delete`] did.
@@ -448,8 +455,8 @@ pub struct Opened {
 
 /// Durable storage of trees, runs and events.
 #[async_trait]
-pub trait Store: Send + Sync + fmt::Debug + 'static {
-    /// Writes a tree; with `execute` it is armed in the same transaction. Appends `tree.created` (and `tree.started`).
+pub trait Store: ScheduleStore {
+    /// Writes a tree and its schedule; with `execute` it is armed in the same transaction. Appends `tree.created` (and `tree.started`).
     ///
     /// # Errors
     /// `InvalidTree` if the tree id or a task id is taken, naming it; then nothing is written.
@@ -476,7 +483,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Changes a definition. Appends `task.updated`.
     ///
     /// # Errors
-    /// `TaskNotFound`, `InvalidTransition`, `InvalidDependency`, `CircularDependency`; then nothing is changed.
+    /// `TaskNotFound`, `InvalidTransition`, `InvalidDependency`, `CircularDependency`, `ScheduleInvalid`; then nothing is
+    /// changed.
     async fn update(&self, id: &TaskId, patch: TaskPatch, now: Timestamp) -> Result<Task>;
 
     /// Deletes a task with its descendants, all of which must be pending and not armed, and on which no other task

@@ -9,6 +9,7 @@ use crate::error::TaskError;
 use crate::id::{NodeId, TaskId, TreeId};
 use crate::json::Json;
 use crate::retry::RetryPolicy;
+use crate::schedule::Schedule;
 
 /// The priority of tasks that name none; 0 is the most urgent, 3 the least.
 pub const DEFAULT_PRIORITY: u8 = 2;
@@ -100,29 +101,6 @@ pub enum OriginType {
     Archive,
 }
 
-/// Schedule fields; part of every task object.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct Schedule {
-    /// `once`, `interval`, `cron`, `daily`, `weekly` or `monthly`.
-    pub schedule_type: Option<String>,
-    /// In the form that the type says.
-    pub schedule_expression: Option<String>,
-    /// Whether it is in force.
-    pub schedule_enabled: bool,
-    /// Not before.
-    pub schedule_start_at: Option<Timestamp>,
-    /// Not after.
-    pub schedule_end_at: Option<Timestamp>,
-    /// The next due time.
-    pub next_run_at: Option<Timestamp>,
-    /// The last run.
-    pub last_run_at: Option<Timestamp>,
-    /// At most so many runs.
-    pub max_runs: Option<u32>,
-    /// Runs so far.
-    pub run_count: u32,
-}
-
 /// A task with its state. The JSON form has every field, nulls included.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Task {
@@ -174,7 +152,7 @@ pub struct Task {
     pub origin_type: OriginType,
     /// Whether there are clones of it.
     pub has_references: bool,
-    /// Schedule fields.
+    /// When it runs by itself; only a root has a schedule.
     #[serde(flatten)]
     pub schedule: Schedule,
     /// The fencing token of the run that holds it.

@@ -18,6 +18,8 @@ pub enum Change {
     Cancel,
     /// It shall run again although it has finished.
     Rerun,
+    /// Its tree begins anew, whatever became of it the last time: what a schedule does.
+    Renew,
 }
 
 /// The status after `change`, or a refusal that leaves the task as it is.
@@ -32,6 +34,7 @@ pub fn transition(from: TaskStatus, change: Change) -> Result<TaskStatus> {
         (InProgress, Change::Retry) => Ok(Pending),
         (Pending | InProgress, Change::Cancel) => Ok(Cancelled),
         (Failed | Completed, Change::Rerun) => Ok(Pending),
+        (Failed | Completed | Cancelled, Change::Renew) => Ok(Pending),
         (Pending | InProgress | Completed | Failed | Cancelled, _) => Err(Error::new(
             ErrorCode::InvalidTransition,
             format!("A task that is '{from}' cannot {}", verb(change)),
@@ -71,6 +74,7 @@ fn verb(change: Change) -> &'static str {
         Change::Retry => "be tried again",
         Change::Cancel => "be cancelled",
         Change::Rerun => "be run again",
+        Change::Renew => "begin anew",
     }
 }
 
@@ -81,8 +85,15 @@ mod tests {
     #[test]
     fn only_the_listed_changes_are_possible() {
         let all = [Pending, InProgress, Completed, Failed, Cancelled];
-        let changes =
-            [Change::Start, Change::Complete, Change::Fail, Change::Retry, Change::Cancel, Change::Rerun];
+        let changes = [
+            Change::Start,
+            Change::Complete,
+            Change::Fail,
+            Change::Retry,
+            Change::Cancel,
+            Change::Rerun,
+            Change::Renew,
+        ];
         let allowed: Vec<_> = all
             .iter()
             .flat_map(|from| changes.iter().map(move |change| (*from, *change)))
@@ -98,7 +109,10 @@ mod tests {
                 (InProgress, Pending),
                 (InProgress, Cancelled),
                 (Completed, Pending),
+                (Completed, Pending),
                 (Failed, Pending),
+                (Failed, Pending),
+                (Cancelled, Pending),
             ]
         );
     }

@@ -11,6 +11,7 @@ use crate::id::{TaskId, TreeId, new_id};
 use crate::json::Json;
 use crate::plan::circle;
 use crate::retry::RetryPolicy;
+use crate::schedule::{self, Schedule};
 use crate::task::DependencyKind;
 
 /// A dependency inside a [`NewTree`].
@@ -66,6 +67,8 @@ pub struct NewTree {
     pub user_id: Option<String>,
     /// Pre-order: the root first, children in the order in which they were given. Never empty.
     pub tasks: Vec<NewTask>,
+    /// When the tree runs by itself, with the first due time.
+    pub schedule: Option<Schedule>,
 }
 
 impl NewTree {
@@ -116,7 +119,8 @@ pub fn assemble(drafts: Vec<TaskDraft>, now: Timestamp) -> Result<NewTree> {
         )
         .with("index", at));
     }
-    Ok(NewTree { id: tree_id, user_id, tasks: lay_out(drafts, ids, &parents, &dependencies, &order) })
+    let schedule = schedule_of(root, &drafts, now)?;
+    Ok(NewTree { id: tree_id, user_id, tasks: lay_out(drafts, ids, &parents, &dependencies, &order), schedule })
 }
 
 /// Finds drafts by id and by name.
@@ -227,6 +231,21 @@ fn single_owner(drafts: &[TaskDraft]) -> Result<Option<String>> {
         .with("field", "user_id"));
     }
     Ok(owners.first().map(ToString::to_string))
+}
+
+/// The schedule that the root asks for. Another task can have none: what is executed is the tree.
+fn schedule_of(root: usize, drafts: &[TaskDraft], now: Timestamp) -> Result<Option<Schedule>> {
+    let mut found = None;
+    for (index, draft) in drafts.iter().enumerate() {
+        let Some(patch) = &draft.schedule else { continue };
+        let made = schedule::edit(&Schedule::default(), patch, now).map_err(|error| error.at_task(index))?;
+        match made.schedule_type {
+            None => {}
+            Some(_) if index == root => found = Some(made),
+            Some(kind) => return Err(schedule::not_a_root(kind, &draft.name).at_task(index)),
+        }
+    }
+    Ok(found)
 }
 
 /// Positions of the drafts, the root first. A circle of parents leaves tasks out, and is an error.

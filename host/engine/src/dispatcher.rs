@@ -127,6 +127,7 @@ impl Dispatcher {
         }
         if !outcome.ended.is_empty() {
             hooks::trees_ended(&self.shared, &outcome.ended);
+            self.shared.schedules.executions_ended();
         }
         self.shared.events.published(outcome.last_seq, outcome.ended);
     }

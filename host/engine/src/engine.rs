@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::events::EventHub;
 use crate::inbox::Inbox;
+use crate::maintenance::schedules::ScheduleBell;
 use crate::runs::Runs;
 use crate::schema::Schemas;
 use crate::{dispatcher, maintenance};
@@ -36,6 +37,8 @@ pub struct EngineOptions {
     pub default_timeout: Option<Duration>,
     /// How long [`Engine::stop`] waits for runs before it interrupts them.
     pub stop_grace: Duration,
+    /// Whether this node executes trees when their schedules say so.
+    pub schedules: bool,
     /// Version to show.
     pub version: String,
 }
@@ -49,6 +52,7 @@ impl Default for EngineOptions {
             limits: TreeLimits::default(),
             default_timeout: None,
             stop_grace: Duration::from_secs(5),
+            schedules: true,
             version: env!("CARGO_PKG_VERSION").into(),
         }
     }
@@ -78,6 +82,7 @@ pub(crate) struct Shared {
     /// Whether there may be ready tasks to claim.
     pub(crate) claimable: AtomicBool,
     pub(crate) runs: Runs,
+    pub(crate) schedules: ScheduleBell,
     pub(crate) events: EventHub,
     pub(crate) schemas: Schemas,
     stopping: watch::Sender<bool>,
@@ -148,6 +153,7 @@ impl Engine {
         let last_seq = store.last_seq().await?;
         let shared = Arc::new(Shared {
             runs: Runs::new(options.max_concurrent_runs),
+            schedules: ScheduleBell::default(),
             store,
             plugins,
             clock,
@@ -165,6 +171,7 @@ impl Engine {
             tokio::spawn(dispatcher::run(Arc::clone(&shared))),
             tokio::spawn(maintenance::session::run(Arc::clone(&shared))),
             tokio::spawn(maintenance::collectors::run(Arc::clone(&shared))),
+            tokio::spawn(maintenance::schedules::run(Arc::clone(&shared))),
         ];
         *shared.loops() = loops;
         Ok(Self(shared))
@@ -194,9 +201,10 @@ impl Engine {
         self.0.catalog()
     }
 
-    /// Makes the engine look for due and ready tasks now; for clocks that are moved by hand.
+    /// Makes the engine look for due and ready tasks and due schedules now; for clocks that are moved by hand.
     pub fn nudge(&self) {
         self.0.work_appeared();
+        self.0.schedules.ring();
     }
 
     pub(crate) fn check_running(&self) -> Result<()> {

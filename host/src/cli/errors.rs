@@ -89,6 +89,7 @@ const fn exit_of(code: ErrorCode) -> Exit {
         | ErrorCode::InvalidParent
         | ErrorCode::InvalidDependency
         | ErrorCode::InvalidTree
+        | ErrorCode::ScheduleInvalid
         | ErrorCode::LimitExceeded => Exit::Usage,
         ErrorCode::PluginError
         | ErrorCode::StoreUnavailable

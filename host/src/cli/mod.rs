@@ -11,6 +11,7 @@ mod plugin;
 mod progress;
 mod render;
 mod run;
+mod scheduled;
 mod serve;
 mod signals;
 mod target;

@@ -41,7 +41,7 @@ pub fn list(answer: &Value) -> String {
 
 /// One task: what is set, then inputs, params and result as JSON.
 pub fn task(task: &Value) -> String {
-    const LINES: [&str; 17] = [
+    const LINES: [&str; 27] = [
         "id",
         "name",
         "description",
@@ -59,6 +59,16 @@ pub fn task(task: &Value) -> String {
         "blocked_by",
         "last_assigned_node",
         "timeout_ms",
+        "schedule_type",
+        "schedule_expression",
+        "schedule_timezone",
+        "schedule_start_at",
+        "schedule_end_at",
+        "schedule_missed",
+        "schedule_overlap",
+        "next_run_at",
+        "last_run_at",
+        "max_runs",
     ];
     const DOCUMENTS: [&str; 6] = ["inputs", "params", "schemas", "metadata", "retry", "result"];
     let says =

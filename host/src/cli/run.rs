@@ -80,6 +80,7 @@ pub async fn run(args: RunArgs) -> Result<Exit, Failure> {
     start_logging(&loaded, Some(QUIET));
     let mut config: Config = loaded.config;
     config.sandbox.watch = false;
+    config.engine.schedules = false;
     let host = Host::builder().config(config).start().await?;
     let done = run_on(&host, tree, args.timeout).await;
     host.stop().await;

@@ -97,6 +97,8 @@ fn url_of(server: &ServerConfig) -> String {
 fn config_for(loaded: &Loaded, need: Need) -> apflow_host::Config {
     let mut config = loaded.config.clone();
     config.sandbox.watch = false;
+    // A command does what it is asked for; due times are for `apflow serve`.
+    config.engine.schedules = false;
     if need != Need::Runs {
         config.engine.max_concurrent_runs = 0;
     }

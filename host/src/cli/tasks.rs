@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::errors::{Exit, Failure};
 use super::output::Output;
+use super::scheduled::ScheduledCommand;
 use super::target::{Need, Target, TargetArgs};
 use super::{render, tree_file, watch};
 
@@ -48,6 +49,9 @@ enum TasksCommand {
     Attempts(OneTask),
     /// Follow the newest execution of a tree until it ends
     Watch(OneTask),
+    /// See schedules, their history and what is due
+    #[command(subcommand)]
+    Scheduled(ScheduledCommand),
 }
 
 #[derive(Debug, clap::Args)]
@@ -151,9 +155,64 @@ struct UpdateArgs {
     /// New description
     #[arg(long)]
     description: Option<String>,
+    #[command(flatten)]
+    schedule: ScheduleFlags,
     /// Any fields, as a JSON object; the flags above win
     #[arg(long, value_name = "JSON")]
     changes: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct ScheduleFlags {
+    /// once, interval, cron, daily, weekly or monthly
+    #[arg(long, value_name = "TYPE")]
+    schedule_type: Option<String>,
+    /// In the form of the type, for example `0 9 * * 1-5` or `1,3,5 09:00`
+    #[arg(long, value_name = "TEXT")]
+    schedule_expression: Option<String>,
+    /// Put the schedule in force
+    #[arg(long, conflicts_with = "schedule_disabled")]
+    schedule_enabled: bool,
+    /// Put the schedule out of force
+    #[arg(long)]
+    schedule_disabled: bool,
+    /// No due time before (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    schedule_start_at: Option<String>,
+    /// No due time after (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    schedule_end_at: Option<String>,
+    /// Time zone of the expression, for example Europe/Berlin
+    #[arg(long, value_name = "ZONE")]
+    schedule_timezone: Option<String>,
+    /// Due times while no host was there: skip, once or all
+    #[arg(long, value_name = "POLICY")]
+    schedule_missed: Option<String>,
+    /// Due times while the tree runs: skip or queue
+    #[arg(long, value_name = "POLICY")]
+    schedule_overlap: Option<String>,
+    /// At most so many scheduled runs
+    #[arg(long, value_name = "COUNT")]
+    max_runs: Option<u32>,
+}
+
+impl ScheduleFlags {
+    fn fields(&self) -> impl Iterator<Item = (String, Value)> {
+        let texts = [
+            ("schedule_type", &self.schedule_type),
+            ("schedule_expression", &self.schedule_expression),
+            ("schedule_start_at", &self.schedule_start_at),
+            ("schedule_end_at", &self.schedule_end_at),
+            ("schedule_timezone", &self.schedule_timezone),
+            ("schedule_missed", &self.schedule_missed),
+            ("schedule_overlap", &self.schedule_overlap),
+        ];
+        let texts = texts.into_iter().filter_map(|(field, value)| Some((field, json!(value.as_ref()?))));
+        let switched = self.schedule_enabled || self.schedule_disabled;
+        let enabled = switched.then(|| ("schedule_enabled", json!(self.schedule_enabled)));
+        let most = self.max_runs.map(|most| ("max_runs", json!(most)));
+        texts.chain(enabled).chain(most).map(|(field, value)| (field.to_owned(), value))
+    }
 }
 
 /// Runs a command.
@@ -205,6 +264,10 @@ impl Request {
             TasksCommand::Update(args) => Self { method: "tasks.update", params: args.params()? },
             TasksCommand::Explain(one) => about("tasks.explain", one),
             TasksCommand::Attempts(one) => about("tasks.attempts", one),
+            TasksCommand::Scheduled(command) => {
+                let (method, params) = command.request();
+                Self { method, params }
+            }
         })
     }
 }
@@ -237,6 +300,7 @@ async fn act(
         TasksCommand::Explain(_) => output.show(&answer, render::explanation),
         TasksCommand::Attempts(_) => output.show(&answer, render::attempts),
         TasksCommand::Watch(_) => return watch::follow(target, &answer, output).await,
+        TasksCommand::Scheduled(command) => command.show(&answer, output)?,
     }
     Ok(exit)
 }
@@ -289,6 +353,7 @@ impl UpdateArgs {
         for (field, value) in texts {
             params.extend(value.clone().map(|value| (field.to_owned(), Value::String(value))));
         }
+        params.extend(self.schedule.fields());
         params.extend(self.priority.map(|priority| ("priority".to_owned(), json!(priority))));
         for (field, flag, text) in
             [("inputs", "--inputs", &self.inputs), ("params", "--params", &self.params)]
@@ -309,7 +374,7 @@ impl UpdateArgs {
 }
 
 /// Without the fields that say nothing.
-fn present(mut params: Value) -> Value {
+pub(super) fn present(mut params: Value) -> Value {
     if let Value::Object(map) = &mut params {
         map.retain(|_, value| !value.is_null());
     }
@@ -359,6 +424,36 @@ mod tests {
         assert_eq!(
             request(r#"create --tasks [{"name":"${A}"}] --set A=b"#),
             ("tasks.create", json!([{"name": "b"}]))
+        );
+    }
+
+    #[test]
+    fn flags_about_schedules_become_parameters() {
+        assert_eq!(
+            request("update x --schedule-type daily --schedule-expression 09:00 --schedule-enabled --max-runs 3"),
+            (
+                "tasks.update",
+                json!({"task_id": "x", "schedule_type": "daily", "schedule_expression": "09:00",
+                       "schedule_enabled": true, "max_runs": 3})
+            )
+        );
+        assert_eq!(
+            request("update x --schedule-disabled"),
+            ("tasks.update", json!({"task_id": "x", "schedule_enabled": false}))
+        );
+        assert_eq!(
+            request("scheduled list -t cron --all"),
+            (
+                "tasks.scheduled.list",
+                json!({"schedule_type": "cron", "enabled_only": false, "limit": 100, "offset": 0})
+            )
+        );
+        assert_eq!(
+            request("scheduled complete x --failed --error no"),
+            (
+                "tasks.scheduled.complete",
+                json!({"task_id": "x", "success": false, "error": "no", "calculate_next_run": true})
+            )
         );
     }
 

@@ -27,6 +27,8 @@ pub struct EngineConfig {
     pub default_timeout_ms: u32,
     /// How long a stop waits for runs before it interrupts them, in milliseconds.
     pub stop_grace_ms: u32,
+    /// Whether this node executes trees when their schedules say so.
+    pub schedules: bool,
 }
 
 impl Default for EngineConfig {
@@ -38,6 +40,7 @@ impl Default for EngineConfig {
             lease_ms: millis(options.lease.duration),
             default_timeout_ms: options.default_timeout.map_or(0, millis),
             stop_grace_ms: millis(options.stop_grace),
+            schedules: options.schedules,
         }
     }
 }
@@ -70,6 +73,7 @@ impl EngineConfig {
             default_timeout: (self.default_timeout_ms > 0)
                 .then(|| Duration::from_millis(self.default_timeout_ms.into())),
             stop_grace: Duration::from_millis(self.stop_grace_ms.into()),
+            schedules: self.schedules,
             version: version.into(),
         }
     }

@@ -44,6 +44,7 @@ pub(super) const KEYS: &[Key] = &[
     key("engine.lease_ms", Kind::Number, &[]),
     key("engine.default_timeout_ms", Kind::Number, &[]),
     key("engine.stop_grace_ms", Kind::Number, &[]),
+    key("engine.schedules", Kind::Switch, &[]),
     key("limits.max_tasks", Kind::Number, &[]),
     key("limits.max_field_bytes", Kind::Number, &[]),
     key("sandbox.folders", Kind::Folders, &["APFLOW_PLUGINS"]),

@@ -1,4 +1,5 @@
 //! The loops beside the dispatcher, one a file.
 
 pub(crate) mod collectors;
+pub(crate) mod schedules;
 pub(crate) mod session;

@@ -12,6 +12,7 @@ mod nested;
 mod params;
 mod query;
 mod running;
+mod schedules;
 mod shape;
 mod system;
 mod table;

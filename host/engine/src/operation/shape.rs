@@ -61,6 +61,24 @@ pub(super) struct NewTask {
     retry: Option<Retry>,
     /// Longest time for one attempt, in milliseconds.
     timeout_ms: Option<u32>,
+    /// `once`, `interval`, `cron`, `daily`, `weekly` or `monthly`; only the root may have a schedule.
+    schedule_type: Option<String>,
+    /// In the form that the type says; at most 100 characters.
+    schedule_expression: Option<String>,
+    /// Whether the schedule is in force; default false.
+    schedule_enabled: Option<bool>,
+    /// No due time before (RFC 3339).
+    schedule_start_at: Option<String>,
+    /// No due time after (RFC 3339).
+    schedule_end_at: Option<String>,
+    /// IANA name of the zone of the expression; default `UTC`.
+    schedule_timezone: Option<String>,
+    /// What becomes of due times while no host was there: `skip`, `once` (default) or `all`.
+    schedule_missed: Option<String>,
+    /// What becomes of due times while the tree runs: `skip` (default) or `queue`.
+    schedule_overlap: Option<String>,
+    /// At most so many runs.
+    max_runs: Option<u32>,
 }
 
 /// A dependency as callers write it.
@@ -122,6 +140,30 @@ pub(super) struct TaskChanges {
     retry: Option<Retry>,
     /// New timeout of one attempt in milliseconds.
     timeout_ms: Option<u32>,
+    /// `once`, `interval`, `cron`, `daily`, `weekly` or `monthly`; null takes the schedule away.
+    schedule_type: Option<String>,
+    /// In the form that the type says; at most 100 characters.
+    schedule_expression: Option<String>,
+    /// Whether the schedule is in force.
+    schedule_enabled: Option<bool>,
+    /// No due time before (RFC 3339).
+    schedule_start_at: Option<String>,
+    /// No due time after (RFC 3339).
+    schedule_end_at: Option<String>,
+    /// IANA name of the zone of the expression.
+    schedule_timezone: Option<String>,
+    /// What becomes of due times while no host was there: `skip`, `once` or `all`.
+    schedule_missed: Option<String>,
+    /// What becomes of due times while the tree runs: `skip` or `queue`.
+    schedule_overlap: Option<String>,
+    /// At most so many runs.
+    max_runs: Option<u32>,
+    /// The next due time, instead of the computed one.
+    next_run_at: Option<String>,
+    /// When the last run ended.
+    last_run_at: Option<String>,
+    /// Runs that have ended.
+    run_count: Option<u32>,
 }
 
 /// A dependency of a stored task.
@@ -196,13 +238,19 @@ pub(super) struct Task {
     schedule_start_at: Option<String>,
     /// Not after.
     schedule_end_at: Option<String>,
+    /// IANA name of the zone of the expression.
+    schedule_timezone: Option<String>,
+    /// What becomes of due times while no host was there: `skip`, `once` or `all`.
+    schedule_missed: Option<String>,
+    /// What becomes of due times while the tree runs: `skip` or `queue`.
+    schedule_overlap: Option<String>,
     /// The next due time.
     next_run_at: Option<String>,
-    /// The last run.
+    /// When the last run ended.
     last_run_at: Option<String>,
     /// At most so many runs.
     max_runs: Option<u32>,
-    /// Runs so far.
+    /// Runs that have ended.
     run_count: u32,
     /// The fencing token of the run that holds it.
     lease_id: Option<String>,
@@ -298,6 +346,26 @@ pub(super) struct Attempt {
     inputs: Option<Map<String, Value>>,
     /// What it used: CPU time, memory, bytes, plugin and version.
     receipt: Option<Map<String, Value>>,
+}
+
+/// What became of a due time of a schedule.
+#[derive(JsonSchema)]
+#[schemars(rename = "ScheduleRun")]
+pub(super) struct ScheduleRun {
+    /// The due time.
+    due_at: String,
+    /// `running`, `completed`, `failed`, `cancelled`, `skipped` (the tree was running) or `missed` (no host was there).
+    status: String,
+    /// Due times that this entry stands for: `due_at` and those after it.
+    due_count: u32,
+    /// The execution of the tree; none where there was none here.
+    execution: Option<u32>,
+    /// When it was decided, which is when the execution began.
+    started_at: String,
+    /// When the execution ended.
+    ended_at: Option<String>,
+    /// Why it failed, where that was reported from outside.
+    error: Option<String>,
 }
 
 /// One entry of the event log.

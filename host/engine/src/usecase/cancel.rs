@@ -27,6 +27,7 @@ impl Engine {
         }
         if !done.ended.is_empty() {
             hooks::trees_ended(&self.0, &done.ended);
+            self.0.schedules.executions_ended();
         }
         self.0.events.written(done.ended);
         self.0.work_appeared();

@@ -84,6 +84,9 @@ impl Engine {
         }
         let inserted = shared.store.insert_tree(&tree, execute, now).await?;
         shared.events.written(Vec::new());
+        if tree.schedule.is_some() {
+            shared.schedules.ring();
+        }
         if execute {
             self.started(&tree.id);
         }

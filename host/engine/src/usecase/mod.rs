@@ -5,4 +5,5 @@ mod create;
 pub(crate) mod execute;
 pub(crate) mod explain;
 pub(crate) mod query;
+mod schedule;
 mod update;

@@ -6,6 +6,7 @@ use apflow_core::id::TaskId;
 use apflow_core::inputs::references;
 use apflow_core::json::Json;
 use apflow_core::retry::RetryPolicy;
+use apflow_core::schedule::SchedulePatch;
 use apflow_core::store::TaskPatch;
 use apflow_core::task::{MAX_PRIORITY, Task, TaskStatus};
 use apflow_core::transition::{owner_change, transition};
@@ -18,19 +19,25 @@ impl Engine {
     /// in one error.
     ///
     /// # Errors
-    /// `TaskNotFound`, `InvalidTransition`, `InvalidDependency`, `CircularDependency`, `InvalidTask`.
-    pub async fn update(&self, id: &TaskId, changes: Map<String, Value>) -> Result<Task> {
+    /// `TaskNotFound`, `InvalidTransition`, `InvalidDependency`, `CircularDependency`, `InvalidTask`, `ScheduleInvalid`.
+    pub async fn update(&self, id: &TaskId, mut changes: Map<String, Value>) -> Result<Task> {
         let task = self.get(id).await?.ok_or_else(|| Error::task_not_found(id))?;
         let wanted =
             changes.get("status").map(read_status).transpose()?.filter(|status| *status != task.status);
         if let Some(to) = wanted {
             transition(task.status, owner_change(task.status, to)?)?;
         }
+        let schedule = SchedulePatch::take(&mut changes)?;
         let mut patch = read_patch(&task, changes, self.0.options.limits.max_field_bytes)?;
         patch.status = wanted.filter(|status| *status == TaskStatus::Pending);
+        patch.schedule = schedule;
         let now = self.0.now();
+        let schedules = patch.schedule.is_some();
         let mut updated =
             if patch == TaskPatch::default() { task } else { self.0.store.update(id, patch, now).await? };
+        if schedules {
+            self.0.schedules.ring();
+        }
         if wanted == Some(TaskStatus::Cancelled) {
             self.cancel(vec![id.clone()], true, None).await?;
             updated = self.get(id).await?.ok_or_else(|| Error::task_not_found(id))?;

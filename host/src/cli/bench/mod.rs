@@ -80,6 +80,7 @@ pub async fn run(args: BenchArgs) -> Result<Exit, Failure> {
     let mut loaded = args.host.load(Vec::new())?;
     start_logging(&loaded, Some("error"));
     loaded.config.sandbox.watch = false;
+    loaded.config.engine.schedules = false;
     loaded.config.database.durability = match args.durability {
         Sync::Full => Durability::Full,
         Sync::Normal => Durability::Normal,

@@ -124,6 +124,8 @@ DELETE FROM tasks WHERE n IN {doomed};
 DELETE FROM edges WHERE task IN {doomed};
 DELETE FROM done WHERE n IN {doomed};
 DELETE FROM reopened WHERE n IN {doomed};
+DELETE FROM schedules WHERE n IN {doomed};
+DELETE FROM schedule_runs WHERE n IN {doomed};
 "
     )
 });

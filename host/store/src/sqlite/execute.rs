@@ -41,7 +41,8 @@ async fn decide(writing: &mut Writing<'_>, request: &ExecuteRequest) -> Result<E
     Ok(Execution::Started { tree, tree_id: row.id, root: row.root, execution: execution + 1 })
 }
 
-async fn arm(writing: &mut Writing<'_>, tree: &TreeRow, plan: &Plan, now: Timestamp) -> Result<()> {
+/// Begins an execution of a tree that has none under way.
+pub(super) async fn arm(writing: &mut Writing<'_>, tree: &TreeRow, plan: &Plan, now: Timestamp) -> Result<()> {
     let ready = plan.ready.iter().map(|key| (*key, 0, None));
     let waiting = plan.waiting.iter().map(|(key, count)| (*key, *count, None));
     let blocked = plan.blocked.iter().map(|(key, cause)| (*key, 0, Some(*cause)));

@@ -13,6 +13,7 @@ use apflow_core::task::TaskStatus;
 use apflow_core::tree::{NewTask, NewTree};
 
 use super::SqliteStore;
+use super::schedules;
 use super::transaction::{Failure, Statement};
 use crate::error::{is_taken, store};
 use crate::rows::{More, at, kind_number, to_json};
@@ -47,13 +48,14 @@ pub(super) async fn insert(
             now,
             is_first,
             is_last,
+            commits: is_last && tree.schedule.is_none(),
         };
         let read_key = |row: &sqlx::sqlite::SqliteRow| {
             key = Some(TreeKey(at(row, 0)?));
             Ok(())
         };
         let statement = piece.statement()?;
-        let written = match is_last {
+        let written = match piece.commits {
             true => writing.run(statement, read_key).await,
             false => writing.step(statement, read_key).await,
         };
@@ -62,8 +64,12 @@ pub(super) async fn insert(
             return Err(refused(store, tree, failure).await);
         }
     }
-    let tree = key.ok_or_else(|| Error::new(ErrorCode::Internal, "A tree was written without a key"))?;
-    Ok(Inserted { tree, execution: execute.then_some(1) })
+    let key = key.ok_or_else(|| Error::new(ErrorCode::Internal, "A tree was written without a key"))?;
+    if let Some(schedule) = &tree.schedule {
+        let planted = schedules::plant(&mut writing, key, schedule).await;
+        writing.end(planted).await?;
+    }
+    Ok(Inserted { tree: key, execution: execute.then_some(1) })
 }
 
 /// For each task, how many others it waits for.
@@ -99,12 +105,14 @@ struct Piece<'t> {
     now: Timestamp,
     is_first: bool,
     is_last: bool,
+    /// Whether nothing comes after the last piece.
+    commits: bool,
 }
 
 impl Piece<'_> {
     fn statement(&self) -> Result<Statement> {
         let size = SIZES.iter().position(|size| *size >= self.tasks.len()).unwrap_or(SIZES.len() - 1);
-        let mut statement = sqlx::query(text(size, self.is_first, self.is_last));
+        let mut statement = sqlx::query(text(size, self.is_first, self.is_last, self.commits));
         for (i, task) in self.tasks.iter().enumerate() {
             let more = More {
                 schemas: None,
@@ -160,9 +168,10 @@ impl Piece<'_> {
 ///
 /// The parameters that are not rows come behind the rows, whose parameters have no names: SQLite looks through all the
 /// names of a statement for each one that is bound, which for 900 of them would cost as much as the rest of the insert.
-fn text(size: usize, is_first: bool, is_last: bool) -> &'static str {
-    static TEXTS: [OnceLock<String>; 4 * SIZES.len()] = [const { OnceLock::new() }; 4 * SIZES.len()];
-    TEXTS[4 * size + 2 * usize::from(is_first) + usize::from(is_last)].get_or_init(|| {
+fn text(size: usize, is_first: bool, is_last: bool, commits: bool) -> &'static str {
+    static TEXTS: [OnceLock<String>; 8 * SIZES.len()] = [const { OnceLock::new() }; 8 * SIZES.len()];
+    let index = [is_first, is_last, commits].iter().fold(size, |index, bit| 2 * index + usize::from(*bit));
+    TEXTS[index].get_or_init(|| {
         let names: [String; 7] = std::array::from_fn(|i| format!("${}", SIZES[size] * COLUMNS + i + 1));
         let [now, id, owner, tasks, execute, edges, queued] = names;
         let rows = vec![format!("({})", ["?"; COLUMNS].join(",")); SIZES[size]].join(",");
@@ -172,7 +181,8 @@ fn text(size: usize, is_first: bool, is_last: bool) -> &'static str {
             ),
             false => String::new(),
         };
-        let tail = if is_last { "DELETE FROM fresh RETURNING tree; COMMIT;" } else { "" };
+        let last = if is_last { "DELETE FROM fresh RETURNING tree;" } else { "" };
+        let commit = if commits { "COMMIT;" } else { "" };
         format!(
             "{head}
 INSERT INTO tasks (n, tree, parent, id, name, priority, executor, inputs, params, more)
@@ -180,7 +190,8 @@ SELECT f.base + v.column1, f.tree, f.base + v.column2, v.column3, v.column4, v.c
        v.column8, v.column9
   FROM (VALUES {rows}) AS v CROSS JOIN fresh f WHERE v.column1 IS NOT NULL;
 INSERT INTO grow VALUES ({now}, {edges}, {queued});
-{tail}"
+{last}
+{commit}"
         )
     })
 }

@@ -6,15 +6,18 @@ use std::sync::LazyLock;
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-/// Name and text of each file, the first being version 1.
-const FILES: [(&str, &str); 1] = [("init", include_str!("../../../../migrations/sqlite/0001_init.sql"))];
+/// Version, name and text of each file.
+const FILES: [(i64, &str, &str); 2] = [
+    (1, "init", include_str!("../../../../migrations/sqlite/0001_init.sql")),
+    (4, "schedules", include_str!("../../../../migrations/sqlite/0004_schedules.sql")),
+];
 
 /// All of them, in order.
 pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
-    let numbered = (1..).zip(FILES);
     Migrator::with_migrations(
-        numbered
-            .map(|(version, (name, text))| {
+        FILES
+            .into_iter()
+            .map(|(version, name, text)| {
                 Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
             })
             .collect(),
@@ -34,7 +37,7 @@ mod tests {
             .collect();
         found.sort();
         let listed: Vec<String> =
-            (1..).zip(FILES).map(|(version, (name, _))| format!("{version:04}_{name}.sql")).collect();
+            FILES.iter().map(|(version, name, _)| format!("{version:04}_{name}.sql")).collect();
         assert_eq!(found, listed);
     }
 }

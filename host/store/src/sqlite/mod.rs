@@ -10,6 +10,7 @@ mod insert;
 mod migrations;
 mod procedure;
 mod query;
+mod schedules;
 mod scratch;
 mod session;
 mod settle;

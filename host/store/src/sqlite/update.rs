@@ -14,6 +14,7 @@ use apflow_core::transition::{Change, owner_change, transition};
 
 use super::SqliteStore;
 use super::query::{KEY_OF, view_statement};
+use super::schedules;
 use super::skeleton::{ARMED, NEWEST, STATUS};
 use super::transaction::Writing;
 use super::view::view;
@@ -44,6 +45,10 @@ async fn apply(writing: &mut Writing<'_>, id: &TaskId, patch: TaskPatch, now: Ti
     };
     if let Some(dependencies) = dependencies {
         rewire(writing, &row, &dependencies).await?;
+    }
+    if let Some(change) = &patch.schedule {
+        let is_root = row.key.0 == row.keys.0;
+        schedules::edit(writing, row.key, &row.name, is_root, change, now).await?;
     }
     if reopen {
         writing.step(sqlx::query(REOPEN).bind(row.key.0), |_| Ok(())).await?;

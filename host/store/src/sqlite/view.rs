@@ -5,9 +5,10 @@ use apflow_core::clock::Timestamp;
 use apflow_core::error::{Result, TaskError};
 use apflow_core::id::{NodeId, TaskId, TreeId};
 use apflow_core::json::Json;
-use apflow_core::task::{Dependency, OriginType, Schedule, Task, TaskStatus};
+use apflow_core::task::{Dependency, OriginType, Task, TaskStatus};
 use sqlx::sqlite::SqliteRow;
 
+use super::schedules::{PACKED, unpack};
 use super::skeleton::STATUS;
 use crate::rows::{
     More, at, from_json, json, kind, optional_error, optional_json, optional_time, status, time,
@@ -23,12 +24,12 @@ pub(super) fn columns() -> String {
     EXISTS (SELECT 1 FROM tasks c WHERE c.parent = t.n),
     r.token, r.started_at, r.progress, rs.node, rs.until,
     coalesce(r.attempt, q.attempt, y.attempt, w.attempt, d.attempt, 0), b.id,
-    d.started_at, d.ended_at, d.inputs, d.result, d.error, ds.node"
+    d.started_at, d.ended_at, d.inputs, d.result, d.error, ds.node, {PACKED}"
     )
 }
 
 /// Number of these columns.
-pub(super) const COLUMNS: usize = 28;
+pub(super) const COLUMNS: usize = 29;
 
 /// The tables behind them. `k` has the keys (`n`) of the tasks to read.
 pub(super) const TABLES: &str = "
@@ -83,7 +84,7 @@ pub(super) fn view(row: &SqliteRow) -> Result<Task> {
         original_task_id: None,
         origin_type: OriginType::Create,
         has_references: false,
-        schedule: Schedule::default(),
+        schedule: unpack(at(row, 28)?)?,
         lease_id: run.as_ref().map(|run| run.token.to_string()),
         lease_expires_at: run.as_ref().map(|run| run.until),
         placement_constraints: None,

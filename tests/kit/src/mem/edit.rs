@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::log::TaskNote;
 use super::rows::{Place, State, TaskRow};
+use super::schedules::{self, edited};
 use super::transaction::Transaction;
 use super::view::view;
 
@@ -24,6 +25,10 @@ pub(super) fn update(state: &mut State, id: &TaskId, patch: TaskPatch, now: Time
     let status = patch.status.map(|to| new_status(&state.tasks[key], to)).transpose()?;
     let dependencies =
         patch.dependencies.as_ref().map(|wanted| new_dependencies(state, key, wanted)).transpose()?;
+    let schedule = patch.schedule.as_ref().map(|change| edited(state, key, change, now)).transpose()?;
+    if let Some(schedule) = schedule {
+        schedules::set(state, key, schedule);
+    }
     if let Some(status) = status {
         state.tasks[key].status = status;
     }
@@ -167,6 +172,8 @@ pub(super) fn delete(state: &mut State, id: &TaskId, now: Timestamp) -> Result<D
         if let Some(row) = state.tasks.remove(one.0) {
             state.task_keys.remove(&row.id);
         }
+        state.schedules.remove(one);
+        state.schedule_runs.remove(one);
     }
     if state.tasks.get(state.trees[tree].root.0).is_none() {
         state.trees.remove(tree.0);

@@ -24,12 +24,13 @@ pub(super) fn execute(state: &mut State, request: &ExecuteRequest) -> Result<Exe
     if plan.open() == 0 {
         return Ok(Execution::NothingToRun { tree, tree_id, root, status });
     }
-    let execution = arm(&mut Transaction::new(state, request.now), tree, &plan)?;
+    let execution = arm(&mut Transaction::new(state, request.now), tree, &plan, Change::Rerun)?;
     Ok(Execution::Started { tree, tree_id, root, execution })
 }
 
-/// Begins an execution of a tree that has none under way; gives its number.
-pub(super) fn arm(work: &mut Transaction<'_>, key: TreeKey, plan: &Plan) -> Result<u32> {
+/// Begins an execution of a tree that has none under way; gives its number. `again` is what happens to tasks that have
+/// finished.
+pub(super) fn arm(work: &mut Transaction<'_>, key: TreeKey, plan: &Plan, again: Change) -> Result<u32> {
     let started_seq = work.state.log.last();
     let tree = &mut work.state.trees[key];
     tree.status = TreeStatus::InProgress;
@@ -49,10 +50,10 @@ pub(super) fn arm(work: &mut Transaction<'_>, key: TreeKey, plan: &Plan) -> Resu
     }
     work.note_tree(key, EventKind::TreeStarted, Some(json!({"tasks": plan.open()}).into()));
     for task in &plan.ready {
-        arm_task(work, *task, Place::Ready(work.now))?;
+        arm_task(work, *task, Place::Ready(work.now), again)?;
     }
     for (task, count) in &plan.waiting {
-        arm_task(work, *task, Place::Waiting(*count))?;
+        arm_task(work, *task, Place::Waiting(*count), again)?;
     }
     for (task, cause) in &plan.blocked {
         work.state.move_to(*task, Place::Blocked(*cause));
@@ -61,10 +62,10 @@ pub(super) fn arm(work: &mut Transaction<'_>, key: TreeKey, plan: &Plan) -> Resu
     Ok(execution)
 }
 
-fn arm_task(work: &mut Transaction<'_>, key: TaskKey, place: Place) -> Result<()> {
+fn arm_task(work: &mut Transaction<'_>, key: TaskKey, place: Place, again: Change) -> Result<()> {
     let row = &mut work.state.tasks[key];
     if row.status.is_terminal() {
-        row.change(Change::Rerun)?;
+        row.change(again)?;
     }
     row.tries = 0;
     work.state.move_to(key, place);

@@ -7,6 +7,7 @@ use apflow_core::id::{Seq, TaskKey, Token, TreeKey};
 use apflow_core::plan;
 use apflow_core::store::Inserted;
 use apflow_core::task::{TaskStatus, TreeStatus};
+use apflow_core::transition::Change;
 use apflow_core::tree::{NewTask, NewTree};
 use serde_json::json;
 
@@ -22,7 +23,7 @@ pub(super) fn insert(state: &mut State, tree: &NewTree, execute: bool, now: Time
     let execution = execute.then(|| {
         let root = work.state.trees[key].root;
         let plan = plan::execution(&work.state.skeleton(key), root, false);
-        arm(&mut work, key, &plan)
+        arm(&mut work, key, &plan, Change::Rerun)
     });
     Ok(Inserted { tree: key, execution: execution.transpose()? })
 }
@@ -77,6 +78,9 @@ fn write(state: &mut State, tree: &NewTree, now: Timestamp) -> TreeKey {
         failed: 0,
         cancelled: 0,
     });
+    if let Some(schedule) = &tree.schedule {
+        state.schedules.insert(place(0), schedule.clone());
+    }
     key
 }
 

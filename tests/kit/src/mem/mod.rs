@@ -9,6 +9,7 @@ mod insert;
 mod log;
 mod query;
 mod rows;
+mod schedules;
 mod session;
 mod transaction;
 mod turn;

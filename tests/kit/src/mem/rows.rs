@@ -1,7 +1,7 @@
 //! The rows of the store in memory and their indexes. [`State::move_to`] is the only way from one queue to another, so
 //! that the queues and the tasks cannot disagree.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem;
 use std::ops::{Index, IndexMut, Range};
 
@@ -11,6 +11,7 @@ use apflow_core::id::{NodeId, Seq, TaskId, TaskKey, Token, TreeId, TreeKey};
 use apflow_core::json::Json;
 use apflow_core::plan::Node;
 use apflow_core::retry::RetryPolicy;
+use apflow_core::schedule::{Schedule, ScheduleRun};
 use apflow_core::task::{Attempt, DependencyKind, TaskStatus, TreeStatus};
 use apflow_core::transition::{Change, transition};
 
@@ -213,6 +214,10 @@ pub(super) struct State {
     pub sessions: HashMap<NodeId, SessionRow>,
     pub log: Log,
     pub cursors: HashMap<String, Seq>,
+    /// By root.
+    pub schedules: BTreeMap<TaskKey, Schedule>,
+    /// By root and due time.
+    pub schedule_runs: HashMap<TaskKey, BTreeMap<Timestamp, ScheduleRun>>,
 }
 
 impl State {

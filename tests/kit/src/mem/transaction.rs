@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::log::TaskNote;
 use super::rows::{Place, State};
+use super::schedules;
 
 /// How an armed task came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,7 +154,9 @@ impl<'a> Transaction<'a> {
         let status = TreeStatus::at_end(tree.failed, tree.cancelled);
         tree.status = status;
         tree.ended_at = Some(self.now);
-        self.ended.push(TreeEnd { tree: key, tree_id: tree.id.clone(), execution: tree.execution, status });
+        let (root, execution) = (tree.root, tree.execution);
+        self.ended.push(TreeEnd { tree: key, tree_id: tree.id.clone(), execution, status });
+        schedules::ended(self.state, root, execution, status, self.now);
         self.note_tree(key, EventKind::tree_end(status), None);
     }
 }

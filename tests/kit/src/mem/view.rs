@@ -2,7 +2,7 @@
 
 use apflow_core::id::TaskKey;
 use apflow_core::json::Json;
-use apflow_core::task::{Attempt, Dependency, OriginType, Schedule, Task, TaskStatus};
+use apflow_core::task::{Attempt, Dependency, OriginType, Task, TaskStatus};
 
 use super::rows::{Place, State, TaskRow};
 
@@ -51,7 +51,7 @@ pub(super) fn view(state: &State, key: TaskKey) -> Task {
         original_task_id: None,
         origin_type: OriginType::Create,
         has_references: false,
-        schedule: Schedule::default(),
+        schedule: state.schedules.get(&key).cloned().unwrap_or_default(),
         lease_id: hold.map(|_| row.token.0.to_string()),
         lease_expires_at: hold.and_then(|hold| state.sessions.get(&hold.node)?.until),
         placement_constraints: None,

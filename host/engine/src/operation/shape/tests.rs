@@ -6,7 +6,8 @@ use apflow_core::clock::Timestamp;
 use apflow_core::draft::{TreeLimits, read_all};
 use apflow_core::id::{NodeId, Seq, TaskId, TreeId};
 use apflow_core::json::Json;
-use apflow_core::task::{OriginType, Schedule, TaskStatus};
+use apflow_core::schedule::{Schedule, ScheduleRunStatus};
+use apflow_core::task::{OriginType, TaskStatus};
 use serde::Serialize;
 use serde_json::json;
 
@@ -81,6 +82,18 @@ fn schemas_name_the_fields_that_are_written() {
         })
     );
     assert_eq!(
+        declared::<ScheduleRun>(),
+        written(&apflow_core::schedule::ScheduleRun {
+            due_at: Timestamp::from_micros(1),
+            status: ScheduleRunStatus::Missed,
+            due_count: 1,
+            execution: None,
+            started_at: Timestamp::from_micros(1),
+            ended_at: None,
+            error: None,
+        })
+    );
+    assert_eq!(
         declared::<Event>(),
         written(&apflow_core::event::Event {
             seq: Seq(1),
@@ -139,12 +152,21 @@ fn schemas_name_the_fields_that_are_written() {
 }
 
 #[test]
+fn an_update_may_change_every_field_of_a_schedule() {
+    let fields: BTreeSet<String> = apflow_core::schedule::FIELDS.iter().map(ToString::to_string).collect();
+    assert!(declared::<TaskChanges>().is_superset(&fields));
+}
+
+#[test]
 fn a_new_task_may_have_every_field_of_its_schema() {
     let full = json!({
         "name": "n", "id": "i", "parent_id": "p", "task_tree_id": "t", "user_id": "u", "priority": 0,
         "dependencies": ["d", {"id": "e", "required": false, "type": "reference"}], "inputs": {}, "params": {},
         "schemas": {}, "executor": "x", "description": "d", "metadata": {}, "timeout_ms": 1,
         "retry": {"max_attempts": 2, "backoff": "fixed", "base_ms": 1, "cap_ms": 2, "jitter": 0.0},
+        "schedule_type": "daily", "schedule_expression": "09:00", "schedule_enabled": true,
+        "schedule_start_at": "2030-01-01T00:00:00Z", "schedule_end_at": "2031-01-01T00:00:00Z",
+        "schedule_timezone": "UTC", "schedule_missed": "all", "schedule_overlap": "queue", "max_runs": 3,
     });
     assert_eq!(declared::<NewTask>(), written(&full));
     assert_eq!(declared::<Retry>(), written(&full["retry"]));
