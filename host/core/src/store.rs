@@ -7,8 +7,6 @@
 
 mod schedules;
 
-use std::fmt;
-
 use async_trait::async_trait;
 use serde::Serialize;
 

@@ -85,7 +85,10 @@ fn fields_are_known_or_refused_by_name() {
     assert!(refused(task("colour", json!(1))).1.contains("field 'colour': there is no such field"));
     assert!(refused(task("status", json!("completed"))).1.contains("set by the host"));
     assert!(refused(task("priority", json!(7))).1.contains("7 is not a whole number from 0"));
-    assert!(refused(task("schedule_type", json!("cron"))).1.contains("does not support"));
+    assert!(refused(task("placement_constraints", json!({"x": 1}))).1.contains("does not support"));
+    let (code, text) = refused(task("schedule_type", json!("cron")));
+    assert_eq!(code, ErrorCode::ScheduleInvalid);
+    assert!(text.starts_with("Task at index 0: Schedule field 'schedule_expression' is 'null'"), "{text}");
     assert!(refused(task("inputs", json!([]))).1.contains("an object is expected, not an array"));
     assert!(refused(task("retry", json!({"max_attempts": 0}))).1.contains("must be 1 to 100"));
     assert!(refused(task("retry", json!({"max_attempt": 2}))).1.contains("unknown field `max_attempt`"));
@@ -101,4 +104,23 @@ fn the_executor_has_three_names() {
     assert_eq!(executor(json!({"name": "a", "schemas": {"method": "x"}})).as_deref(), Some("x"));
     let both = json!([{"name": "a", "executor": "x", "params": {"executor_id": "y"}}]);
     assert!(refused(both).1.contains("it says 'x' but params.executor_id says 'y'"));
+}
+
+#[test]
+fn only_the_root_has_a_schedule() {
+    let daily = json!({"schedule_type": "daily", "schedule_expression": "09:00", "schedule_enabled": true});
+    let with = |mut task: Value| {
+        task.as_object_mut().unwrap().extend(daily.as_object().unwrap().clone());
+        task
+    };
+    let made = tree(json!([with(json!({"name": "r"})), {"name": "c", "parent_id": "r"}])).unwrap();
+    assert_eq!(made.schedule.unwrap().next_run_at.unwrap().to_string(), "1970-01-01T09:00:00Z");
+    let (code, text) = refused(json!([{"name": "r"}, with(json!({"name": "c", "parent_id": "r"}))]));
+    assert_eq!(code, ErrorCode::ScheduleInvalid);
+    assert!(text.starts_with("Task at index 1: ") && text.contains("'c' is not the root"), "{text}");
+    // What was read may be sent back: a task without a schedule says nothing about one.
+    let nothing = json!({"name": "r", "schedule_type": null, "schedule_enabled": false, "max_runs": null, "run_count": 0});
+    assert_eq!(tree(nothing).unwrap().schedule, None);
+    let (_, text) = refused(with(json!({"name": "r", "run_count": 3})));
+    assert!(text.contains("'run_count': it is set by the host"), "{text}");
 }

@@ -51,6 +51,7 @@ pub async fn every_field(store: Arc<dyn Store>) {
         timeout_ms: Some(Some(9)),
         dependencies: None,
         status: None,
+        schedule: None,
     };
     let task = rig.update("r", patch).await;
     assert_eq!(task, rig.task("r").await);
