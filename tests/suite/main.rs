@@ -14,5 +14,6 @@ mod examples;
 mod harness;
 mod hostile;
 mod reload;
+mod schedules;
 mod site;
 mod tidy;

@@ -9,4 +9,5 @@ mod collecting;
 mod hooks;
 mod leases;
 mod running;
+mod schedules;
 mod setup;

@@ -67,6 +67,11 @@
 //!
 //! **Lists.** "Newest first" is by key, highest first.
 //!
+//! **Schedules.** A schedule is kept as it is given; what a due time and an edit come to is the core's. A due time that has
+//! an entry in the history is passed over without another. A schedule that has no further due time stays in force until
+//! its run has ended. Edits of a schedule append `task.updated` as any edit; firing appends what an execution appends,
+//! reports from outside append nothing.
+//!
 //! [`QueuePlace::Blocked`]: apflow_core::store::QueuePlace::Blocked
 //! [`Store::rescue`]: apflow_core::store::Store::rescue
 
@@ -84,6 +89,7 @@ pub mod insertion;
 pub mod leases;
 pub mod queries;
 mod rig;
+pub mod schedules;
 pub mod update;
 pub mod walk;
 
@@ -262,6 +268,21 @@ macro_rules! store_suite {
             cursors {
                 they_are_kept_by_name
             }
+            schedules {
+                a_schedule_is_written_with_its_tree
+                edits_set_change_and_take_away
+                a_due_time_runs_the_whole_tree
+                every_run_begins_clean
+                a_due_time_is_handled_once
+                due_times_during_a_run
+                missed_due_times
+                the_last_run_ends_the_schedule
+                only_what_is_in_force_is_due
+                runs_are_reported_from_outside
+                lists_are_ordered_and_filtered
+                a_deleted_tree_takes_its_schedule_along
+                a_rescued_run_is_still_the_schedules
+            }
             walk {
                 seed_1
                 seed_2
@@ -308,6 +329,7 @@ mod tests {
             ("queries", include_str!("queries.rs")),
             ("events", include_str!("events.rs")),
             ("cursors", include_str!("cursors.rs")),
+            ("schedules", include_str!("schedules.rs")),
             ("walk", include_str!("walk/mod.rs")),
         ] {
             let (_, listed) = list.split_once(&format!("            {area} {{\n")).unwrap();
