@@ -20,7 +20,7 @@ use crate::task::Task;
 /// What there is to do about schedules at a moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DueSchedules {
-    /// Due times to handle, the earliest first: roots and their due times.
+    /// Due times to handle, the earliest first, then by insertion: roots and their due times.
     pub due: Vec<(TaskId, Timestamp)>,
     /// The earliest due time that is later.
     pub next: Option<Timestamp>,

@@ -132,7 +132,8 @@ async fn list(store: &SqliteStore, filter: &ScheduleFilter, page: Page) -> Resul
         (!filter.statuses.is_empty(), format!("AND {STATUS} IN (SELECT value FROM json_each($5))")),
         (filter.due_by.is_some(), format!("AND c.next_run_at <= $6 AND NOT {WAITS}")),
     ];
-    let wanted: String = conditions.iter().filter(|one| one.0).map(|one| one.1.as_str()).collect();
+    let wanted: Vec<&str> = conditions.iter().filter(|one| one.0).map(|one| one.1.as_str()).collect();
+    let wanted = wanted.join(" ");
     let keys = format!(
         "SELECT c.n FROM schedules c CROSS JOIN tasks t ON t.n = c.n CROSS JOIN trees x ON x.n = t.tree
           WHERE true {wanted} ORDER BY c.next_run_at IS NULL, c.next_run_at, c.n LIMIT $1 OFFSET $2"
@@ -158,15 +159,15 @@ async fn due(store: &SqliteStore, now: Timestamp, limit: u32) -> Result<DueSched
     static TEXT: LazyLock<String> = LazyLock::new(|| {
         let tree = "CROSS JOIN tasks t ON t.n = c.n CROSS JOIN trees x ON x.n = t.tree";
         format!(
-            "SELECT 0, t.id, c.next_run_at FROM schedules c {tree}
+            "SELECT 0, t.id, c.next_run_at, c.n FROM schedules c {tree}
               WHERE c.enabled = 1 AND c.next_run_at IS NOT NULL AND c.next_run_at <= $1 AND NOT {WAITS}
              UNION ALL
              SELECT 1, NULL, (SELECT min(next_run_at) FROM schedules
-                               WHERE enabled = 1 AND next_run_at IS NOT NULL AND next_run_at > $1)
+                               WHERE enabled = 1 AND next_run_at IS NOT NULL AND next_run_at > $1), NULL
              UNION ALL
              SELECT 2, NULL, EXISTS (SELECT 1 FROM schedules c {tree}
-                 WHERE c.enabled = 1 AND c.next_run_at IS NOT NULL AND c.next_run_at <= $1 AND {WAITS})
-             ORDER BY 1, 3, 2"
+                 WHERE c.enabled = 1 AND c.next_run_at IS NOT NULL AND c.next_run_at <= $1 AND {WAITS}), NULL
+             ORDER BY 1, 3, 4"
         )
     });
     let mut found = DueSchedules::default();
