@@ -22,7 +22,8 @@ async fn ended(server: &Server, tree: &str, execution: u64) -> Value {
     let mut events = server.events(&format!("/events?tree={tree}&after=0"), None).await;
     loop {
         let event = events.next().await.expect("the stream ended").1;
-        let is_end = ["tree.completed", "tree.failed", "tree.cancelled"].iter().any(|kind| event["kind"] == *kind);
+        let is_end =
+            ["tree.completed", "tree.failed", "tree.cancelled"].iter().any(|kind| event["kind"] == *kind);
         if is_end && event["attempt"] == execution {
             return event;
         }
@@ -52,12 +53,16 @@ async fn case_47_a_schedule_is_begun_listed_and_reported() {
     assert_eq!((&done["run_count"], &done["status"]), (&json!(1), &json!("pending")));
     assert!(done["last_run_at"].is_string(), "{done}");
     assert_eq!(done["next_run_at"], "2030-01-01T00:02:00Z");
-    let failed = json!({"task_id": "tick", "success": false, "error": "no power", "calculate_next_run": false});
+    let failed =
+        json!({"task_id": "tick", "success": false, "error": "no power", "calculate_next_run": false});
     let failed = server.tasks("tasks.scheduled.complete", failed).await;
     assert_eq!((&failed["run_count"], &failed["next_run_at"]), (&json!(2), &json!("2030-01-01T00:02:00Z")));
     let runs = history(&server, "tick").await;
     assert_eq!((&runs[0]["status"], &runs[0]["error"]), (&json!("failed"), &json!("no power")));
-    assert_eq!((&runs[1]["status"], &runs[1]["due_at"]), (&json!("completed"), &json!("2030-01-01T00:01:00Z")));
+    assert_eq!(
+        (&runs[1]["status"], &runs[1]["due_at"]),
+        (&json!("completed"), &json!("2030-01-01T00:01:00Z"))
+    );
 }
 
 #[tokio::test]
@@ -84,7 +89,10 @@ async fn what_cannot_be_a_schedule_is_refused_by_name() {
         (every(60, json!({"schedule_expression": "often"})), "'schedule_expression' is 'often'"),
         (every(60, json!({"schedule_timezone": "Nowhere/Land"})), "'schedule_timezone' is 'Nowhere/Land'"),
         (every(60, json!({"schedule_overlap": "allow"})), "one of skip, queue is expected"),
-        (every(60, json!({"schedule_type": "hourly"})), "one of once, interval, cron, daily, weekly, monthly"),
+        (
+            every(60, json!({"schedule_type": "hourly"})),
+            "one of once, interval, cron, daily, weekly, monthly",
+        ),
     ];
     for (task, part) in wrong {
         let (code, text) = server.refused("tasks.create", task).await;
@@ -92,7 +100,9 @@ async fn what_cannot_be_a_schedule_is_refused_by_name() {
         assert!(text.starts_with("Task at index 0: ") && text.contains(part), "{text}");
     }
     assert_eq!(server.total().await, 0);
-    server.tasks("tasks.create", json!([{"id": "r", "name": "r"}, {"id": "c", "name": "c", "parent_id": "r"}])).await;
+    server
+        .tasks("tasks.create", json!([{"id": "r", "name": "r"}, {"id": "c", "name": "c", "parent_id": "r"}]))
+        .await;
     let daily = json!({"task_id": "c", "schedule_type": "daily", "schedule_expression": "09:00"});
     let (code, text) = server.refused("tasks.update", daily).await;
     assert_eq!(code, -32110);
@@ -108,7 +118,8 @@ async fn what_cannot_be_a_schedule_is_refused_by_name() {
 async fn a_killed_server_runs_each_due_time_once() {
     let mut server = server().await;
     let more = json!({"executor": "slow", "inputs": {"ms": 300}, "schedule_missed": "all", "schedule_overlap": "queue"});
-    let first = server.tasks("tasks.create", every(1, more)).await["next_run_at"].as_str().unwrap().to_owned();
+    let first =
+        server.tasks("tasks.create", every(1, more)).await["next_run_at"].as_str().unwrap().to_owned();
     for round in 1..=3u64 {
         // In the middle of a run that its schedule began.
         let mut events = server.events("/events?tree=tick&after=0", None).await;
@@ -121,7 +132,8 @@ async fn a_killed_server_runs_each_due_time_once() {
         server.crash_and_restart().await;
     }
     let last = server.tasks("tasks.update", json!({"task_id": "tick", "schedule_enabled": false})).await;
-    let execution = history(&server, "tick").await.iter().filter_map(|run| run["execution"].as_u64()).max().unwrap();
+    let execution =
+        history(&server, "tick").await.iter().filter_map(|run| run["execution"].as_u64()).max().unwrap();
     ended(&server, "tick", execution).await;
 
     let runs = history(&server, "tick").await;
@@ -159,7 +171,12 @@ async fn due_times_that_passed_while_the_server_was_down_are_one_run() {
     // As if the server had been down for a long time.
     let past = json!({"task_id": "tick", "next_run_at": "2026-01-01T00:00:00Z", "schedule_enabled": false});
     server.tasks("tasks.update", past).await;
-    server.tasks("tasks.update", json!({"task_id": "tick", "schedule_enabled": true, "next_run_at": "2026-01-01T00:00:00Z"})).await;
+    server
+        .tasks(
+            "tasks.update",
+            json!({"task_id": "tick", "schedule_enabled": true, "next_run_at": "2026-01-01T00:00:00Z"}),
+        )
+        .await;
     server.crash_and_restart().await;
     ended(&server, "tick", 1).await;
     let runs = history(&server, "tick").await;
@@ -184,21 +201,41 @@ async fn schedules_on_the_command_line() {
         assert_eq!(output.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         shown
     };
-    server.tasks("tasks.create", json!({"id": "report", "name": "a; report", "executor": "noop_executor"})).await;
+    server
+        .tasks("tasks.create", json!({"id": "report", "name": "a; report", "executor": "noop_executor"}))
+        .await;
     text(&[
-        "update", "report", "--schedule-type", "weekly", "--schedule-expression", "1,5 09:00", "--schedule-timezone",
-        "Europe/Berlin", "--schedule-enabled",
+        "update",
+        "report",
+        "--schedule-type",
+        "weekly",
+        "--schedule-expression",
+        "1,5 09:00",
+        "--schedule-timezone",
+        "Europe/Berlin",
+        "--schedule-enabled",
     ]);
     let list = text(&["scheduled", "list"]);
-    assert!(list.contains("report") && list.contains("1,5 09:00") && list.contains("Europe/Berlin"), "{list}");
+    assert!(
+        list.contains("report") && list.contains("1,5 09:00") && list.contains("Europe/Berlin"),
+        "{list}"
+    );
     assert!(text(&["scheduled", "due"]).contains("No schedules"));
     assert!(text(&["scheduled", "due", "--before", "2099-01-01T00:00:00Z"]).contains("report"));
     assert!(text(&["scheduled", "history", "report"]).contains("No runs"));
-    assert!(text(&["scheduled", "complete", "report", "--failed", "--error", "rain"]).contains("is due next at"));
+    assert!(
+        text(&["scheduled", "complete", "report", "--failed", "--error", "rain"]).contains("is due next at")
+    );
     assert!(text(&["scheduled", "history", "report"]).contains("rain"));
-    assert!(text(&["scheduled", "init", "report", "--from-time", "2030-01-01T00:00:00Z"]).contains("2030-01-04T08:00:00Z"));
+    assert!(
+        text(&["scheduled", "init", "report", "--from-time", "2030-01-01T00:00:00Z"])
+            .contains("2030-01-04T08:00:00Z")
+    );
     let shown = text(&["scheduled", "export-ical", "--name", "Mine"]);
-    assert!(shown.starts_with("BEGIN:VCALENDAR") && shown.contains("RRULE:FREQ=WEEKLY;BYDAY=MO,FR"), "{shown}");
+    assert!(
+        shown.starts_with("BEGIN:VCALENDAR") && shown.contains("RRULE:FREQ=WEEKLY;BYDAY=MO,FR"),
+        "{shown}"
+    );
     assert!(text(&["scheduled", "export-ical", "-f", "plan.ics"]).contains("Wrote 1 events"));
     let file = std::fs::read_to_string(server.path("plan.ics")).unwrap();
     assert!(file.contains("SUMMARY:a\\; report\r\n") && file.contains("TZID:Europe/Berlin\r\n"), "{file}");

@@ -78,7 +78,8 @@ pub fn execution(nodes: &[Node], target: TaskKey, rerun_completed: bool) -> Plan
 /// Plans an execution of the whole tree from the beginning, whatever became of its tasks the last time: what a schedule
 /// does. Nothing can be blocked, as everything runs.
 pub fn renewal(nodes: &[Node]) -> Plan {
-    let fresh: Vec<Node> = nodes.iter().map(|node| Node { status: TaskStatus::Pending, ..node.clone() }).collect();
+    let fresh: Vec<Node> =
+        nodes.iter().map(|node| Node { status: TaskStatus::Pending, ..node.clone() }).collect();
     match fresh.first() {
         Some(root) => execution(&fresh, root.key, false),
         None => Plan::default(),

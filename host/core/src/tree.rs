@@ -120,7 +120,12 @@ pub fn assemble(drafts: Vec<TaskDraft>, now: Timestamp) -> Result<NewTree> {
         .with("index", at));
     }
     let schedule = schedule_of(root, &drafts, now)?;
-    Ok(NewTree { id: tree_id, user_id, tasks: lay_out(drafts, ids, &parents, &dependencies, &order), schedule })
+    Ok(NewTree {
+        id: tree_id,
+        user_id,
+        tasks: lay_out(drafts, ids, &parents, &dependencies, &order),
+        schedule,
+    })
 }
 
 /// Finds drafts by id and by name.

@@ -144,10 +144,9 @@ impl ScheduledCommand {
                 "tasks.scheduled.history",
                 json!({ "task_id": args.id, "limit": args.limit, "offset": args.offset }),
             ),
-            Self::Init(args) => (
-                "tasks.scheduled.init",
-                present(json!({ "task_id": args.id, "from_time": args.from_time })),
-            ),
+            Self::Init(args) => {
+                ("tasks.scheduled.init", present(json!({ "task_id": args.id, "from_time": args.from_time })))
+            }
             Self::Complete(args) => (
                 "tasks.scheduled.complete",
                 present(json!({
@@ -185,7 +184,10 @@ impl ExportArgs {
         };
         let text = answer["ical_content"].as_str().unwrap_or_default();
         std::fs::write(file, text).map_err(|error| {
-            Failure::usage("invalid_params", format!("--file {}: it cannot be written: {error}", file.display()))
+            Failure::usage(
+                "invalid_params",
+                format!("--file {}: it cannot be written: {error}", file.display()),
+            )
         })?;
         print_text(&format!("Wrote {} events to {}", field(answer, "task_count"), file.display()));
         Ok(())
@@ -197,15 +199,17 @@ fn schedules(answer: &Value) -> String {
     if tasks.is_empty() {
         return "No schedules".into();
     }
-    let mut lines = table(&["id", "name", "type", "expression", "zone", "next run", "last run", "runs", "status"]);
+    let mut lines =
+        table(&["id", "name", "type", "expression", "zone", "next run", "last run", "runs", "status"]);
     for task in tasks {
         let runs = match task["max_runs"].as_u64() {
             Some(most) => format!("{}/{most}", field(task, "run_count")),
             None => field(task, "run_count"),
         };
-        let mut cells: Vec<comfy_table::Cell> = ["id", "name", "schedule_type", "schedule_expression", "schedule_timezone"]
-            .map(|name| comfy_table::Cell::new(field(task, name)))
-            .into();
+        let mut cells: Vec<comfy_table::Cell> =
+            ["id", "name", "schedule_type", "schedule_expression", "schedule_timezone"]
+                .map(|name| comfy_table::Cell::new(field(task, name)))
+                .into();
         cells.push(comfy_table::Cell::new(short_time(&field(task, "next_run_at"))));
         cells.push(comfy_table::Cell::new(short_time(&field(task, "last_run_at"))));
         cells.push(comfy_table::Cell::new(runs));
@@ -256,7 +260,12 @@ mod tests {
             "max_runs": 5, "status": "completed",
         });
         let text = schedules(&json!([task]));
-        assert!(text.ends_with("r   report  daily  09:00       UTC   2026-01-02T09:00:00Z  -         2/5   completed"), "{text}");
+        assert!(
+            text.ends_with(
+                "r   report  daily  09:00       UTC   2026-01-02T09:00:00Z  -         2/5   completed"
+            ),
+            "{text}"
+        );
         assert_eq!(schedules(&json!([])), "No schedules");
         assert_eq!(next_run(&task), "r is due next at 2026-01-02T09:00:00Z");
         let run = json!({"due_at": "2026-01-02T09:00:00Z", "status": "missed", "due_count": 3, "execution": null,

@@ -430,7 +430,9 @@ mod tests {
     #[test]
     fn flags_about_schedules_become_parameters() {
         assert_eq!(
-            request("update x --schedule-type daily --schedule-expression 09:00 --schedule-enabled --max-runs 3"),
+            request(
+                "update x --schedule-type daily --schedule-expression 09:00 --schedule-enabled --max-runs 3"
+            ),
             (
                 "tasks.update",
                 json!({"task_id": "x", "schedule_type": "daily", "schedule_expression": "09:00",

@@ -86,7 +86,9 @@ impl Calendar {
             AmbiguousOffset::Unambiguous { offset } => [at(local, offset), None],
             AmbiguousOffset::Gap { .. } if self.follows_clock => [None, None],
             AmbiguousOffset::Gap { before, .. } => [at(local, before), None],
-            AmbiguousOffset::Fold { before, after } if self.follows_clock => [at(local, before), at(local, after)],
+            AmbiguousOffset::Fold { before, after } if self.follows_clock => {
+                [at(local, before), at(local, after)]
+            }
             AmbiguousOffset::Fold { before, .. } => [at(local, before), None],
         }
     }

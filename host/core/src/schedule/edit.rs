@@ -4,9 +4,7 @@ use serde_json::{Map, Value};
 
 use super::expression::never;
 use super::timetable::Rule;
-use super::{
-    DEFAULT_ZONE, MissedPolicy, OverlapPolicy, Schedule, ScheduleType, Timetable, invalid,
-};
+use super::{DEFAULT_ZONE, MissedPolicy, OverlapPolicy, Schedule, ScheduleType, Timetable, invalid};
 use crate::clock::Timestamp;
 use crate::error::Result;
 
@@ -69,7 +67,8 @@ impl SchedulePatch {
         let mut taken = |field: &str| fields.remove(field);
         let mut patch = Self::default();
         if let Some(value) = taken("schedule_type") {
-            patch.schedule_type = Some(one_of("schedule_type", &value, ScheduleType::ALL, |one| one.as_str())?);
+            patch.schedule_type =
+                Some(one_of("schedule_type", &value, ScheduleType::ALL, |one| one.as_str())?);
         }
         if let Some(value) = taken("schedule_expression") {
             patch.schedule_expression = Some(text("schedule_expression", &value)?);
@@ -81,7 +80,8 @@ impl SchedulePatch {
             patch.schedule_timezone = Some(text("schedule_timezone", &value)?);
         }
         if let Some(value) = taken("schedule_missed") {
-            patch.schedule_missed = Some(one_of("schedule_missed", &value, MissedPolicy::ALL, |one| one.as_str())?);
+            patch.schedule_missed =
+                Some(one_of("schedule_missed", &value, MissedPolicy::ALL, |one| one.as_str())?);
         }
         if let Some(value) = taken("schedule_overlap") {
             patch.schedule_overlap =
@@ -144,7 +144,8 @@ pub fn edit(current: &Schedule, patch: &SchedulePatch, now: Timestamp) -> Result
     next.schedule_missed = Some(next.missed());
     next.schedule_overlap = Some(next.overlap());
     if next.schedule_expression.is_none() {
-        let remedy = format!("it has no expression; set 'schedule_expression' to one of type '{}'", kind.as_str());
+        let remedy =
+            format!("it has no expression; set 'schedule_expression' to one of type '{}'", kind.as_str());
         return Err(invalid("schedule_expression", "null", remedy));
     }
     if let (Some(start), Some(end)) = (next.schedule_start_at, next.schedule_end_at)
@@ -185,7 +186,10 @@ fn without_type(patch: &SchedulePatch) -> Result<Schedule> {
         None => Ok(Schedule::default()),
         Some((field, _)) => {
             let kinds: Vec<&str> = ScheduleType::ALL.iter().map(|kind| kind.as_str()).collect();
-            let remedy = format!("'{field}' is about a schedule, and the task has none; set 'schedule_type' to one of {}", kinds.join(", "));
+            let remedy = format!(
+                "'{field}' is about a schedule, and the task has none; set 'schedule_type' to one of {}",
+                kinds.join(", ")
+            );
             Err(invalid("schedule_type", "null", remedy))
         }
     }
@@ -200,7 +204,9 @@ fn set<T: Clone>(field: &mut T, new: &Option<T>) {
 fn text(field: &str, value: &Value) -> Result<Option<String>> {
     match value {
         Value::Null => Ok(None),
-        Value::String(text) if text.trim().is_empty() => Err(invalid(field, text, "it is empty; leave it out")),
+        Value::String(text) if text.trim().is_empty() => {
+            Err(invalid(field, text, "it is empty; leave it out"))
+        }
         Value::String(text) if text.chars().count() > MAX_EXPRESSION_CHARS => {
             Err(invalid(field, text, format!("it is longer than {MAX_EXPRESSION_CHARS} characters")))
         }
@@ -221,7 +227,11 @@ fn time(field: &str, value: &Value) -> Result<Option<Timestamp>> {
     match value {
         Value::Null => Ok(None),
         Value::String(text) => Timestamp::parse(text).map(Some).map_err(|_| {
-            invalid(field, text, "an RFC 3339 time with an offset is expected, for example 2030-01-31T09:00:00Z")
+            invalid(
+                field,
+                text,
+                "an RFC 3339 time with an offset is expected, for example 2030-01-31T09:00:00Z",
+            )
         }),
         other => Err(invalid(field, other, "an RFC 3339 time is expected")),
     }
@@ -231,8 +241,11 @@ fn count(field: &str, value: &Value, least: u32) -> Result<Option<u32>> {
     if value.is_null() {
         return Ok(None);
     }
-    let number = value.as_u64().and_then(|number| u32::try_from(number).ok()).filter(|number| *number >= least);
-    number.map(Some).ok_or_else(|| invalid(field, value, format!("a whole number from {least} up is expected")))
+    let number =
+        value.as_u64().and_then(|number| u32::try_from(number).ok()).filter(|number| *number >= least);
+    number
+        .map(Some)
+        .ok_or_else(|| invalid(field, value, format!("a whole number from {least} up is expected")))
 }
 
 fn one_of<T: Copy>(

@@ -20,7 +20,11 @@ const FIELD: &str = "schedule_expression";
 /// The zone with that IANA name.
 pub(super) fn zone(name: &str) -> Result<TimeZone> {
     TimeZone::get(name).map_err(|_| {
-        invalid("schedule_timezone", name, "there is no such time zone; use an IANA name, for example Europe/Berlin")
+        invalid(
+            "schedule_timezone",
+            name,
+            "there is no such time zone; use an IANA name, for example Europe/Berlin",
+        )
     })
 }
 
@@ -28,7 +32,9 @@ pub(super) fn rule(kind: ScheduleType, text: &str, zone: TimeZone) -> Result<Rul
     let refuse = |remedy: &str| invalid(FIELD, text, format!("{remedy} (schedule_type '{}')", kind.as_str()));
     let calendar = |pattern: &str| {
         let calendar = Calendar::parse(pattern, zone.clone()).map_err(|problem| {
-            refuse(&format!("{problem}; five fields are expected: minute, hour, day of month, month, day of week"))
+            refuse(&format!(
+                "{problem}; five fields are expected: minute, hour, day of month, month, day of week"
+            ))
         })?;
         Ok(Rule::Calendar(Box::new(calendar)))
     };

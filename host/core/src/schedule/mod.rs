@@ -207,7 +207,9 @@ pub struct ScheduleFilter {
 
 /// Only a root can have a schedule, because what a schedule executes is a tree.
 pub fn not_a_root(kind: ScheduleType, task: &str) -> Error {
-    let remedy = format!("task '{task}' is not the root of its tree; set the schedule of the root, which runs the whole tree");
+    let remedy = format!(
+        "task '{task}' is not the root of its tree; set the schedule of the root, which runs the whole tree"
+    );
     invalid("schedule_type", kind.as_str(), remedy)
 }
 

@@ -124,10 +124,16 @@ fn bad_fields_are_named_with_value_and_remedy() {
         let mut all = json!({"schedule_type": "interval", "schedule_expression": "60"});
         all.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         let error = made(all, "2026-01-01T00:00:00Z").unwrap_err();
-        assert_eq!((error.code, &error.data["field"]), (ErrorCode::ScheduleInvalid, &json!(field)), "{error}");
+        assert_eq!(
+            (error.code, &error.data["field"]),
+            (ErrorCode::ScheduleInvalid, &json!(field)),
+            "{error}"
+        );
         assert!(error.message.contains(remedy), "{error}");
     }
-    for lonely in [json!({"max_runs": 3}), json!({"schedule_expression": "60"}), json!({"schedule_enabled": true})] {
+    for lonely in
+        [json!({"max_runs": 3}), json!({"schedule_expression": "60"}), json!({"schedule_enabled": true})]
+    {
         assert_eq!(made(lonely, "2026-01-01T00:00:00Z").unwrap_err().data["field"], "schedule_type");
     }
     let bare = made(json!({"schedule_type": "daily"}), "2026-01-01T00:00:00Z").unwrap_err();
@@ -265,16 +271,22 @@ fn due_times_are_those_that_a_look_at_every_minute_finds() {
             let calendar = Calendar::parse(&fields.text(), zone.clone()).unwrap();
             let begin = first.at(0, 0, 0, 0).to_zoned(zone.clone()).unwrap().timestamp();
             let before = Timestamp::from_micros(begin.as_microsecond() - 1);
-            let found: BTreeSet<Timestamp> = std::iter::successors(calendar.next_after(before), |at| calendar.next_after(*at))
-                .take(expected.len())
-                .collect();
+            let found: BTreeSet<Timestamp> =
+                std::iter::successors(calendar.next_after(before), |at| calendar.next_after(*at))
+                    .take(expected.len())
+                    .collect();
             assert_eq!(found, expected, "{} in {name}", fields.text());
             // From anywhere, the answer is the first later one.
             for _ in 0..20 {
                 let at = before.plus(secs(random.u64(0..5 * 86_400)));
                 let next = expected.iter().find(|one| **one > at);
                 if let Some(next) = next {
-                    assert_eq!(calendar.next_after(at), Some(*next), "{} in {name} after {at}", fields.text());
+                    assert_eq!(
+                        calendar.next_after(at),
+                        Some(*next),
+                        "{} in {name} after {at}",
+                        fields.text()
+                    );
                 }
             }
         }
@@ -304,7 +316,8 @@ fn intervals_do_not_drift() {
 
 #[test]
 fn windows_bound_due_times_on_both_sides() {
-    let window = json!({"schedule_start_at": "2026-01-05T09:00:00Z", "schedule_end_at": "2026-01-07T09:00:00Z"});
+    let window =
+        json!({"schedule_start_at": "2026-01-05T09:00:00Z", "schedule_end_at": "2026-01-07T09:00:00Z"});
     assert_eq!(
         due_times("daily", "09:00", window.clone(), "2026-01-01T00:00:00Z", 10),
         ["2026-01-05T09:00:00Z", "2026-01-06T09:00:00Z", "2026-01-07T09:00:00Z"]
@@ -337,7 +350,11 @@ fn next(text: &str) -> Option<String> {
 fn a_due_time_is_run_and_the_next_one_is_on_the_grid() {
     for missed in ["skip", "once", "all"] {
         let policy = json!({ "schedule_missed": missed });
-        assert_eq!(decided(policy, FREE, "2026-01-01T00:01:02Z"), (Action::Run, 1, next("00:02:00")), "{missed}");
+        assert_eq!(
+            decided(policy, FREE, "2026-01-01T00:01:02Z"),
+            (Action::Run, 1, next("00:02:00")),
+            "{missed}"
+        );
     }
 }
 
@@ -359,7 +376,10 @@ fn missed_due_times_follow_the_policy() {
 fn a_due_time_during_a_run_follows_the_policy() {
     let running = TreeFacts::Running { since: t("2026-01-01T00:00:30Z") };
     let now = "2026-01-01T00:01:00Z";
-    assert_eq!(decided(json!({"schedule_overlap": "skip"}), running, now), (Action::Skip, 1, next("00:02:00")));
+    assert_eq!(
+        decided(json!({"schedule_overlap": "skip"}), running, now),
+        (Action::Skip, 1, next("00:02:00"))
+    );
     let queue = json!({"schedule_overlap": "queue", "schedule_missed": "skip"});
     assert_eq!(decided(queue.clone(), running, now).0, Action::Wait);
     // However long the run took, what waited for it was not missed; and it is one run.
@@ -432,12 +452,22 @@ fn a_change_computes_the_next_due_time_only_if_it_is_about_it() {
         change(json!({"schedule_expression": "10"}), later).next_run_at,
         Some(t("2026-01-01T00:00:40Z"))
     );
-    assert_eq!(change(json!({"next_run_at": "2027-01-01T00:00:00Z"}), later).next_run_at, Some(t("2027-01-01T00:00:00Z")));
+    assert_eq!(
+        change(json!({"next_run_at": "2027-01-01T00:00:00Z"}), later).next_run_at,
+        Some(t("2027-01-01T00:00:00Z"))
+    );
     assert_eq!(change(json!({"max_runs": 2, "run_count": 2}), later).next_run_at, None);
-    assert_eq!(change(json!({"schedule_type": null, "schedule_expression": null, "schedule_enabled": false}), later).schedule_type, None);
+    assert_eq!(
+        change(json!({"schedule_type": null, "schedule_expression": null, "schedule_enabled": false}), later)
+            .schedule_type,
+        None
+    );
     let off = change(json!({"schedule_enabled": false}), later);
     let mut on = SchedulePatch { schedule_enabled: Some(true), ..SchedulePatch::default() };
-    assert_eq!(edit(&off, &on, t("2026-01-01T09:00:00Z")).unwrap().next_run_at, Some(t("2026-01-01T09:01:00Z")));
+    assert_eq!(
+        edit(&off, &on, t("2026-01-01T09:00:00Z")).unwrap().next_run_at,
+        Some(t("2026-01-01T09:01:00Z"))
+    );
     on = SchedulePatch { begin_at: Some(t("2026-05-01T00:00:00Z")), ..SchedulePatch::default() };
     assert_eq!(edit(&off, &on, t(later)).unwrap().next_run_at, Some(t("2026-05-01T00:01:00Z")));
 }

@@ -61,7 +61,8 @@ impl Timetable {
         let next = match &self.rule {
             Rule::Once(_) => None,
             Rule::Interval(step) => {
-                let (step, passed) = (step.as_micros() as i64, now.as_micros().saturating_sub(due.as_micros()));
+                let (step, passed) =
+                    (step.as_micros() as i64, now.as_micros().saturating_sub(due.as_micros()));
                 let steps = if passed < 0 { 1 } else { passed / step + 1 };
                 let next = step.checked_mul(steps).and_then(|span| due.as_micros().checked_add(span));
                 next.map(Timestamp::from_micros)

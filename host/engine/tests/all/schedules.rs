@@ -193,7 +193,8 @@ async fn a_host_may_leave_schedules_to_others() {
     clock.advance(Duration::from_secs(1));
     quiet.nudge();
     // Something that the quiet host does after the nudge.
-    let other = quiet.submit(json!([{"name": "x", "executor": apflow_testkit::trees::EXECUTOR}])).await.unwrap();
+    let other =
+        quiet.submit(json!([{"name": "x", "executor": apflow_testkit::trees::EXECUTOR}])).await.unwrap();
     assert_eq!(quiet.wait(other.tree, 1, &other.root).await.unwrap().status, TreeStatus::Completed);
     assert!(runs(&quiet).await.is_empty());
     let busy = host(&store, &clock, "busy", true).await;
@@ -209,7 +210,10 @@ async fn calendars_list_what_is_planned() {
     let (text, count) =
         fixture.engine.export_schedules(Default::default(), ALL, "Work".into(), None).await.unwrap();
     assert_eq!(count, 1);
-    assert!(text.contains("RRULE:FREQ=HOURLY;INTERVAL=1\r\n") && text.contains("DESCRIPTION:line\\nline\r\n"), "{text}");
+    assert!(
+        text.contains("RRULE:FREQ=HOURLY;INTERVAL=1\r\n") && text.contains("DESCRIPTION:line\\nline\r\n"),
+        "{text}"
+    );
     let none = fixture.engine.schedule_runs(&"nobody".into(), ALL).await.unwrap_err();
     assert_eq!(none.code, ErrorCode::TaskNotFound);
 }

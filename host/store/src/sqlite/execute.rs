@@ -42,7 +42,12 @@ async fn decide(writing: &mut Writing<'_>, request: &ExecuteRequest) -> Result<E
 }
 
 /// Begins an execution of a tree that has none under way.
-pub(super) async fn arm(writing: &mut Writing<'_>, tree: &TreeRow, plan: &Plan, now: Timestamp) -> Result<()> {
+pub(super) async fn arm(
+    writing: &mut Writing<'_>,
+    tree: &TreeRow,
+    plan: &Plan,
+    now: Timestamp,
+) -> Result<()> {
     let ready = plan.ready.iter().map(|key| (*key, 0, None));
     let waiting = plan.waiting.iter().map(|(key, count)| (*key, *count, None));
     let blocked = plan.blocked.iter().map(|(key, cause)| (*key, 0, Some(*cause)));

@@ -28,11 +28,13 @@ use crate::error::{corrupt, unreadable};
 use crate::rows::{at, from_json, optional_time, status_number, time, to_json};
 
 /// A schedule as one column, so that a task without one costs a lookup and nothing else.
-pub(super) const PACKED: &str = "(SELECT json_array(c.kind, c.expression, c.zone, c.missed, c.overlap, c.enabled, c.start_at,
+pub(super) const PACKED: &str =
+    "(SELECT json_array(c.kind, c.expression, c.zone, c.missed, c.overlap, c.enabled, c.start_at,
     c.end_at, c.max_runs, c.run_count, c.next_run_at, c.last_run_at) FROM schedules c WHERE c.n = t.n)";
 
 /// Due times of a schedule `c`, whose tree is `x`, that wait for the end of an execution: `schedule::decide`, in SQL.
-const WAITS: &str = "(x.status = 1 AND (c.overlap = 'queue' OR (c.missed = 'all' AND c.next_run_at < x.started_at)))";
+const WAITS: &str =
+    "(x.status = 1 AND (c.overlap = 'queue' OR (c.missed = 'all' AND c.next_run_at < x.started_at)))";
 
 #[derive(Deserialize)]
 struct Packed(
@@ -240,7 +242,11 @@ async fn fire(writing: &mut Writing<'_>, task: &TaskId, due: Timestamp, now: Tim
     go_on(writing, one.root, decision.next, runs).await?;
     let mut entry = ScheduleRun {
         due_at: due,
-        status: if decision.action == Action::Skip { ScheduleRunStatus::Skipped } else { ScheduleRunStatus::Missed },
+        status: if decision.action == Action::Skip {
+            ScheduleRunStatus::Skipped
+        } else {
+            ScheduleRunStatus::Missed
+        },
         due_count: decision.due_count,
         execution: None,
         started_at: now,
@@ -270,7 +276,8 @@ async fn is_handled(writing: &mut Writing<'_>, root: TaskKey, due: Timestamp) ->
 
 /// Sets the next due time. Where there is none, the schedule is over when nothing of it runs any more.
 async fn go_on(writing: &mut Writing<'_>, root: TaskKey, next: Option<Timestamp>, runs: bool) -> Result<()> {
-    let text = "UPDATE schedules SET next_run_at = $2, enabled = enabled AND ($2 IS NOT NULL OR $3) WHERE n = $1";
+    let text =
+        "UPDATE schedules SET next_run_at = $2, enabled = enabled AND ($2 IS NOT NULL OR $3) WHERE n = $1";
     let statement = sqlx::query(text).bind(root.0).bind(next.map(Timestamp::as_micros)).bind(runs);
     Ok(writing.step(statement, |_| Ok(())).await?)
 }
@@ -340,9 +347,8 @@ async fn set(writing: &mut Writing<'_>, root: TaskKey, schedule: &Schedule) -> R
 
 /// Writes the schedule of a tree that is being inserted.
 pub(super) async fn plant(writing: &mut Writing<'_>, tree: TreeKey, schedule: &Schedule) -> Result<()> {
-    let rows = writing.rows(sqlx::query("SELECT root FROM trees WHERE n = $1").bind(tree.0), |row| {
-        at(row, 0).map(TaskKey)
-    });
+    let rows = writing
+        .rows(sqlx::query("SELECT root FROM trees WHERE n = $1").bind(tree.0), |row| at(row, 0).map(TaskKey));
     let root = rows.await?.pop().ok_or_else(|| corrupt("A tree that was just written is not there"))?;
     set(writing, root, schedule).await
 }

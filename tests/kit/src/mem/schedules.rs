@@ -56,7 +56,8 @@ fn list(state: &State, filter: &ScheduleFilter, page: Page) -> Vec<Task> {
         let row = &state.tasks[*key];
         let tree = &state.trees[row.tree];
         let is_due = |by: Timestamp| {
-            one.schedule_enabled && one.next_run_at.is_some_and(|due| due <= by && !schedule::waits(one, due, facts(tree)))
+            one.schedule_enabled
+                && one.next_run_at.is_some_and(|due| due <= by && !schedule::waits(one, due, facts(tree)))
         };
         (one.schedule_enabled || !filter.enabled_only)
             && (filter.user_id.is_none() || filter.user_id == tree.user_id)

@@ -23,7 +23,8 @@ const ALL: Page = Page { limit: 1_000, offset: 0 };
 /// An outline whose root runs every minute.
 fn minutely(text: &str, more: Value) -> Value {
     let mut tasks = outline(text);
-    let schedule = json!({"schedule_type": "interval", "schedule_expression": "60", "schedule_enabled": true});
+    let schedule =
+        json!({"schedule_type": "interval", "schedule_expression": "60", "schedule_enabled": true});
     for fields in [schedule, more] {
         tasks[0].as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     }
@@ -120,7 +121,10 @@ pub async fn edits_set_change_and_take_away(store: Arc<dyn Store>) {
     assert_eq!(task.schedule.next_run_at.unwrap().to_string(), "2023-11-15T21:00:00Z");
     assert_eq!(task.schedule.schedule_expression.as_deref(), Some("06:00"));
     let task = rig.update("r", change(json!({"run_count": 3, "next_run_at": "2024-01-01T00:00:00Z"}))).await;
-    assert_eq!((task.schedule.run_count, task.schedule.next_run_at.unwrap().to_string()), (3, "2024-01-01T00:00:00Z".into()));
+    assert_eq!(
+        (task.schedule.run_count, task.schedule.next_run_at.unwrap().to_string()),
+        (3, "2024-01-01T00:00:00Z".into())
+    );
     let begin = SchedulePatch { begin_at: Some(at(0)), ..SchedulePatch::default() };
     let task = rig.update("r", TaskPatch { schedule: Some(begin), ..TaskPatch::default() }).await;
     assert_eq!(task.schedule.next_run_at.unwrap().to_string(), "2023-11-15T21:00:00Z");
@@ -145,22 +149,28 @@ pub async fn a_due_time_runs_the_whole_tree(store: Arc<dyn Store>) {
     rig.wait_ms(60_500);
     assert_eq!(rig.fire("r", at(61)).await, Fired::Stale, "that is no due time");
     assert_eq!(rig.fired("r", at(60)).await, 1);
-    assert_eq!(rig.runs("r").await, [ScheduleRun {
-        due_at: at(60),
-        status: ScheduleRunStatus::Running,
-        due_count: 1,
-        execution: Some(1),
-        started_at: rig.now,
-        ended_at: None,
-        error: None,
-    }]);
+    assert_eq!(
+        rig.runs("r").await,
+        [ScheduleRun {
+            due_at: at(60),
+            status: ScheduleRunStatus::Running,
+            due_count: 1,
+            execution: Some(1),
+            started_at: rig.now,
+            ended_at: None,
+            error: None,
+        }]
+    );
     assert_eq!(rig.task("r").await.schedule.next_run_at, Some(at(120)));
     rig.wait_ms(1_000);
     assert_eq!(rig.drain().await, ["a", "b", "r"]);
     let run = rig.runs("r").await.remove(0);
     assert_eq!((run.status, run.ended_at), (ScheduleRunStatus::Completed, Some(rig.now)));
     let schedule = rig.task("r").await.schedule;
-    assert_eq!((schedule.run_count, schedule.last_run_at, schedule.schedule_enabled), (1, Some(rig.now), true));
+    assert_eq!(
+        (schedule.run_count, schedule.last_run_at, schedule.schedule_enabled),
+        (1, Some(rig.now), true)
+    );
     // Again, although all is completed.
     rig.wait_ms(60_000);
     assert_eq!(rig.fired("r", at(120)).await, 2);
@@ -272,8 +282,11 @@ pub async fn missed_due_times(store: Arc<dyn Store>) {
 pub async fn the_last_run_ends_the_schedule(store: Arc<dyn Store>) {
     let mut rig = Rig::new(store).await;
     rig.insert_json(minutely("r", json!({"max_runs": 1})), false).await;
-    rig.insert_json(minutely("m", json!({"schedule_missed": "skip", "schedule_end_at": at(90).to_string()})), false)
-        .await;
+    rig.insert_json(
+        minutely("m", json!({"schedule_missed": "skip", "schedule_end_at": at(90).to_string()})),
+        false,
+    )
+    .await;
     rig.wait_ms(60_000);
     rig.fired("r", at(60)).await;
     let schedule = rig.task("r").await.schedule;
@@ -321,7 +334,10 @@ pub async fn runs_are_reported_from_outside(store: Arc<dyn Store>) {
     assert_eq!((task.schedule.last_run_at, task.schedule.next_run_at), (Some(rig.now), Some(at(120))));
     rig.store.complete_schedule(report("r", Some("no power"), rig.now)).await.unwrap();
     let run = rig.runs("r").await.remove(0);
-    assert_eq!((run.due_at, run.status, run.error.as_deref()), (at(120), ScheduleRunStatus::Failed, Some("no power")));
+    assert_eq!(
+        (run.due_at, run.status, run.error.as_deref()),
+        (at(120), ScheduleRunStatus::Failed, Some("no power"))
+    );
     assert_eq!((run.execution, run.ended_at), (None, Some(rig.now)));
     rig.wait_ms(180_000);
     rig.fired("r", at(180)).await;
@@ -340,8 +356,11 @@ pub async fn lists_are_ordered_and_filtered(store: Arc<dyn Store>) {
     let mut rig = Rig::new(store).await;
     let owned = json!({"user_id": "ann", "schedule_expression": "30"});
     rig.insert_json(minutely("slow", json!({"schedule_expression": "90"})), false).await;
-    rig.insert_json(minutely("past", json!({"schedule_type": "once", "schedule_expression": "2020-01-01T00:00:00Z"})), false)
-        .await;
+    rig.insert_json(
+        minutely("past", json!({"schedule_type": "once", "schedule_expression": "2020-01-01T00:00:00Z"})),
+        false,
+    )
+    .await;
     rig.insert_json(minutely("fast", owned), false).await;
     rig.insert_json(minutely("off", json!({"schedule_enabled": false})), false).await;
     rig.insert("plain").await;

@@ -12,7 +12,8 @@ const MAX_TIMES: usize = 365;
 const HORIZON_SECS: u64 = 366 * 24 * 3600;
 
 /// Months and weekdays as cron names them, in the order of their numbers.
-const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
+const MONTHS: [&str; 12] =
+    ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
 /// What follows the first occurrence.
@@ -48,7 +49,9 @@ pub(super) fn recurrence(schedule: &Schedule, table: &Timetable, start: Timestam
 /// Whether the next due time is one that the rule itself gives: an owner may have set another.
 fn fits(table: &Timetable, start: Timestamp) -> bool {
     match &table.rule {
-        Rule::Calendar(calendar) => calendar.next_after(Timestamp::from_micros(start.as_micros() - 1)) == Some(start),
+        Rule::Calendar(calendar) => {
+            calendar.next_after(Timestamp::from_micros(start.as_micros() - 1)) == Some(start)
+        }
         Rule::Once(_) | Rule::Interval(_) => start.as_micros() % 1_000_000 == 0,
     }
 }
@@ -64,7 +67,8 @@ fn times(table: &Timetable, start: Timestamp, left: Option<u32>) -> Recurrence {
 /// In the largest unit that divides the interval. In UTC, where days have 24 hours.
 fn every(secs: u64) -> String {
     let units = [(86_400, "DAILY"), (3_600, "HOURLY"), (60, "MINUTELY"), (1, "SECONDLY")];
-    let (unit, name) = units.into_iter().find(|(unit, _)| secs.is_multiple_of(*unit)).unwrap_or((1, "SECONDLY"));
+    let (unit, name) =
+        units.into_iter().find(|(unit, _)| secs.is_multiple_of(*unit)).unwrap_or((1, "SECONDLY"));
     format!("FREQ={name};INTERVAL={}", secs / unit)
 }
 
@@ -90,7 +94,11 @@ fn by_calendar(calendar: &Calendar) -> Option<String> {
         (false, false) => return None,
     };
     let months = if any_month { String::new() } else { format!(";BYMONTH={}", joined(&months)) };
-    Some(format!("FREQ={frequency}{months}{days};BYHOUR={};BYMINUTE={};BYSECOND=0", joined(&hours), joined(&minutes)))
+    Some(format!(
+        "FREQ={frequency}{months}{days};BYHOUR={};BYMINUTE={};BYSECOND=0",
+        joined(&hours),
+        joined(&minutes)
+    ))
 }
 
 fn is_any(field: &str) -> bool {

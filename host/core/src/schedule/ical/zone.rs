@@ -28,11 +28,9 @@ pub(super) fn definition(lines: &mut Lines, name: &str, zone: &TimeZone, from: T
         None => now.offset(),
     };
     let mut list = vec![(first, now.offset(), now.dst().is_dst(), now.abbreviation().to_owned())];
-    list.extend(
-        zone.following(from)
-            .take(CHANGES)
-            .map(|change| (change.timestamp(), change.offset(), change.dst().is_dst(), change.abbreviation().to_owned())),
-    );
+    list.extend(zone.following(from).take(CHANGES).map(|change| {
+        (change.timestamp(), change.offset(), change.dst().is_dst(), change.abbreviation().to_owned())
+    }));
     for (at, to, summer, abbreviation) in list {
         // The wall clock as it showed until then.
         let local = offset.to_datetime(at).strftime("%Y%m%dT%H%M%S").to_string();
