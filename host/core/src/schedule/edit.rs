@@ -68,7 +68,7 @@ impl SchedulePatch {
         let mut patch = Self::default();
         if let Some(value) = taken("schedule_type") {
             patch.schedule_type =
-                Some(one_of("schedule_type", &value, ScheduleType::ALL, |one| one.as_str())?);
+                Some(one_of("schedule_type", &value, ScheduleType::ALL, ScheduleType::as_str)?);
         }
         if let Some(value) = taken("schedule_expression") {
             patch.schedule_expression = Some(text("schedule_expression", &value)?);
@@ -81,11 +81,11 @@ impl SchedulePatch {
         }
         if let Some(value) = taken("schedule_missed") {
             patch.schedule_missed =
-                Some(one_of("schedule_missed", &value, MissedPolicy::ALL, |one| one.as_str())?);
+                Some(one_of("schedule_missed", &value, MissedPolicy::ALL, MissedPolicy::as_str)?);
         }
         if let Some(value) = taken("schedule_overlap") {
             patch.schedule_overlap =
-                Some(one_of("schedule_overlap", &value, OverlapPolicy::ALL, |one| one.as_str())?);
+                Some(one_of("schedule_overlap", &value, OverlapPolicy::ALL, OverlapPolicy::as_str)?);
         }
         let times = [
             ("schedule_start_at", &mut patch.schedule_start_at),

@@ -28,7 +28,7 @@ pub(super) fn zone(name: &str) -> Result<TimeZone> {
     })
 }
 
-pub(super) fn rule(kind: ScheduleType, text: &str, zone: TimeZone) -> Result<Rule> {
+pub(super) fn rule(kind: ScheduleType, text: &str, zone: &TimeZone) -> Result<Rule> {
     let refuse = |remedy: &str| invalid(FIELD, text, format!("{remedy} (schedule_type '{}')", kind.as_str()));
     let calendar = |pattern: &str| {
         let calendar = Calendar::parse(pattern, zone.clone()).map_err(|problem| {
@@ -39,7 +39,7 @@ pub(super) fn rule(kind: ScheduleType, text: &str, zone: TimeZone) -> Result<Rul
         Ok(Rule::Calendar(Box::new(calendar)))
     };
     match kind {
-        ScheduleType::Once => once(text, &zone).map(Rule::Once).ok_or_else(|| {
+        ScheduleType::Once => once(text, zone).map(Rule::Once).ok_or_else(|| {
             refuse("a date and time is expected, for example 2030-01-31T09:00:00Z, or without an offset in the zone of the schedule")
         }),
         ScheduleType::Interval => match text.parse::<u64>() {

@@ -80,7 +80,7 @@ pub fn document(info: &CalendarInfo, entries: &[Entry<'_>]) -> Result<(String, u
     for (name, (zone, start)) in &zones {
         zone::definition(&mut lines, name, zone, *start);
     }
-    lines.append(events);
+    lines.append(&events);
     lines.raw("END", "VCALENDAR");
     Ok((lines.into_text(), count))
 }

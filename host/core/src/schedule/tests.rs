@@ -1,5 +1,7 @@
 //! Due times, decisions and edits, with examples and against oracles that know nothing of how they are computed.
 
+#![expect(clippy::needless_pass_by_value, reason = "tests hand over JSON as they write it")]
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

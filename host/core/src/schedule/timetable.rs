@@ -36,7 +36,7 @@ impl Timetable {
         let Some(kind) = schedule.schedule_type else { return Ok(None) };
         let zone = expression::zone(schedule.schedule_timezone.as_deref().unwrap_or(DEFAULT_ZONE))?;
         let text = schedule.schedule_expression.as_deref().unwrap_or_default();
-        let rule = expression::rule(kind, text, zone)?;
+        let rule = expression::rule(kind, text, &zone)?;
         Ok(Some(Self { rule, start: schedule.schedule_start_at, end: schedule.schedule_end_at }))
     }
 

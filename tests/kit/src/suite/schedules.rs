@@ -1,6 +1,8 @@
 //! Schedules: they are written with the tree and by edits, a due time is handled once, and the end of an execution is the
 //! end of its run.
 
+#![expect(clippy::needless_pass_by_value, reason = "tests hand over JSON as they write it")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

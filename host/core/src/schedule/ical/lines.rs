@@ -21,7 +21,7 @@ impl Lines {
     }
 
     /// Lines that were made apart.
-    pub fn append(&mut self, other: Self) {
+    pub fn append(&mut self, other: &Self) {
         self.0.push_str(&other.0);
     }
 

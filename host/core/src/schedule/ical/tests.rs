@@ -1,5 +1,7 @@
 //! What is written is read by another library, and its rules are expanded by a third: the occurrences must be ours.
 
+#![expect(clippy::needless_pass_by_value, reason = "tests hand over JSON as they write it")]
+
 use icalendar::parser::{read_calendar, unfold};
 use serde_json::{Value, json};
 

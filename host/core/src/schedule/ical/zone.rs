@@ -22,7 +22,7 @@ pub(super) fn definition(lines: &mut Lines, name: &str, zone: &TimeZone, from: T
     let now = zone.to_offset_info(from);
     // What holds at the beginning began with the change before; in a zone without one it always has.
     let before = zone.preceding(from).next();
-    let first = before.as_ref().map_or(jiff::Timestamp::UNIX_EPOCH, |change| change.timestamp());
+    let first = before.as_ref().map_or(jiff::Timestamp::UNIX_EPOCH, jiff::tz::TimeZoneTransition::timestamp);
     let mut offset = match &before {
         Some(change) => offset_before(zone, change.timestamp()),
         None => now.offset(),
