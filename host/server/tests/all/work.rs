@@ -241,9 +241,18 @@ async fn every_documented_change_is_possible() {
         "executor": "scripted", "schemas": {}, "dependencies": ["b"], "description": "d", "metadata": {"m": 1},
         "retry": {"max_attempts": 2}, "timeout_ms": 5,
     });
+    // Of a root only.
+    let schedule = json!({
+        "task_id": "r", "schedule_type": "daily", "schedule_expression": "09:00", "schedule_enabled": true,
+        "schedule_start_at": "2030-01-01T00:00:00Z", "schedule_end_at": "2031-01-01T00:00:00Z",
+        "schedule_timezone": "Asia/Tokyo", "schedule_missed": "all", "schedule_overlap": "queue", "max_runs": 9,
+        "next_run_at": "2030-06-01T00:00:00Z", "last_run_at": "2029-01-01T00:00:00Z", "run_count": 2,
+    });
     let documented: Vec<&String> = update["params"]["properties"].as_object().unwrap().keys().collect();
-    let mut sent: Vec<&String> = changes.as_object().unwrap().keys().collect();
+    let mut sent: Vec<&String> =
+        [&changes, &schedule].iter().flat_map(|one| one.as_object().unwrap().keys()).collect();
     sent.sort();
+    sent.dedup();
     let mut documented_sorted = documented.clone();
     documented_sorted.sort();
     assert_eq!(documented_sorted, sent);
@@ -252,6 +261,10 @@ async fn every_documented_change_is_possible() {
         assert_eq!(task[field], changes[field], "{field}");
     }
     assert_eq!(task["dependencies"][0]["id"], "b");
+    let task = server.result("tasks.update", schedule.clone()).await;
+    for (field, value) in schedule.as_object().unwrap().iter().filter(|(field, _)| *field != "task_id") {
+        assert_eq!(task[field], *value, "{field}");
+    }
 }
 
 #[tokio::test]
