@@ -24,7 +24,7 @@ BEGIN
     RETURN v_count;
 END $$;
 
--- Opens a session with the next epoch; gives the epoch and the number of runs taken back.
+-- Opens a session with the next epoch; gives the epoch, and the number of runs taken back.
 CREATE FUNCTION open_session(p_now bigint, p_node text, p_until bigint) RETURNS SETOF answer LANGUAGE plpgsql AS $$
 DECLARE
     v_session bigint;
@@ -33,8 +33,9 @@ BEGIN
     INSERT INTO sessions AS s (node, epoch, until, ended) VALUES (p_node, 1, p_until, 0)
         ON CONFLICT (node) DO UPDATE SET epoch = s.epoch + 1, until = excluded.until, ended = 0
     RETURNING s.n, s.epoch INTO v_session, v_epoch;
-    RETURN NEXT (v_epoch, take_back(p_now, ARRAY[v_session], NULL), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-                 NULL, 'opened')::answer;
+    RETURN NEXT (v_epoch, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'epoch')::answer;
+    RETURN NEXT (take_back(p_now, ARRAY[v_session], NULL), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+                 NULL, 'rescued')::answer;
 END $$;
 
 CREATE FUNCTION renew_session(p_node text, p_epoch bigint, p_until bigint) RETURNS SETOF answer LANGUAGE sql AS $$
@@ -62,7 +63,7 @@ BEGIN
         UPDATE sessions SET ended = 1 WHERE ended = 0 AND until <= p_now RETURNING n
     )
     SELECT array_agg(n) INTO v_sessions FROM ended;
-    RETURN NEXT (NULL, take_back(p_now, v_sessions, NULL), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    RETURN NEXT (take_back(p_now, v_sessions, NULL), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
                  'rescued')::answer;
 END $$;
 
