@@ -28,7 +28,7 @@ pub(crate) trait Database: fmt::Debug + Send + Sync + 'static {
         &self,
         text: SqlStr,
         arguments: Vec<Argument>,
-        convert: impl Fn(&Self::Row) -> Result<T> + Send,
+        convert: impl FnMut(&Self::Row) -> Result<T> + Send,
     ) -> impl Future<Output = Result<Vec<T>>> + Send;
 
     /// Does one step in a transaction of its own.
@@ -75,7 +75,7 @@ pub(crate) trait Work: Send {
         &mut self,
         text: SqlStr,
         arguments: Vec<Argument>,
-        convert: impl Fn(&Self::Row) -> Result<T> + Send,
+        convert: impl FnMut(&Self::Row) -> Result<T> + Send,
     ) -> impl Future<Output = Result<Vec<T>>> + Send;
 
     /// Does a step; after a failure the transaction is good for nothing but its end.

@@ -28,7 +28,7 @@ impl Database for PostgresStore {
         &self,
         text: SqlStr,
         arguments: Vec<Argument>,
-        convert: impl Fn(&PgRow) -> Result<T> + Send,
+        convert: impl FnMut(&PgRow) -> Result<T> + Send,
     ) -> Result<Vec<T>> {
         let mut connection = self.readers.acquire().await.map_err(store)?;
         collect(&mut connection, statement(text, arguments), convert).await
@@ -90,7 +90,7 @@ impl Work for Writing {
         &mut self,
         text: SqlStr,
         arguments: Vec<Argument>,
-        convert: impl Fn(&PgRow) -> Result<T> + Send,
+        convert: impl FnMut(&PgRow) -> Result<T> + Send,
     ) -> Result<Vec<T>> {
         collect(&mut self.transaction, statement(text, arguments), convert).await
     }
@@ -165,7 +165,7 @@ fn statement(text: SqlStr, arguments: Vec<Argument>) -> Statement<'static> {
 async fn collect<T>(
     connection: &mut PgConnection,
     statement: Statement<'_>,
-    convert: impl Fn(&PgRow) -> Result<T>,
+    mut convert: impl FnMut(&PgRow) -> Result<T>,
 ) -> Result<Vec<T>> {
     let mut all = Vec::new();
     let mut each = |row: &PgRow| {

@@ -53,7 +53,7 @@ pub(super) async fn insert(
         let statement = piece.statement()?;
         let written = match is_last {
             true => writing.run(statement, read_key).await,
-            false => writing.step(statement, read_key).await,
+            false => writing.continue_with(statement, read_key).await,
         };
         if let Err(failure) = written {
             drop(writing);

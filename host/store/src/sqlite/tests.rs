@@ -13,7 +13,16 @@ use serde_json::json;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Executor, SqliteConnection};
 
+use apflow_core::clock::Timestamp;
+use apflow_core::error::Result;
+use apflow_core::event::Event;
+use apflow_core::id::NodeId;
+use apflow_core::lease::Session;
+use apflow_core::store::{EventQuery, Store, TaskFilter, Turn, TurnOutcome, CancelRequest};
+use apflow_core::tree::NewTree;
+
 use super::*;
+use crate::database::Database as _;
 use crate::rows::at;
 use crate::stored::Stored;
 use crate::{Durability, StoreOptions, latest_schema, schema_version};

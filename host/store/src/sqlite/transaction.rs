@@ -116,7 +116,7 @@ impl Database for SqliteStore {
         &self,
         text: SqlStr,
         arguments: Vec<Argument>,
-        convert: impl Fn(&SqliteRow) -> Result<T> + Send,
+        convert: impl FnMut(&SqliteRow) -> Result<T> + Send,
     ) -> Result<Vec<T>> {
         let statement = statement(text, arguments);
         match &self.readers {
@@ -173,7 +173,7 @@ impl Work for Writing {
         &mut self,
         text: SqlStr,
         arguments: Vec<Argument>,
-        convert: impl Fn(&SqliteRow) -> Result<T> + Send,
+        convert: impl FnMut(&SqliteRow) -> Result<T> + Send,
     ) -> Result<Vec<T>> {
         collect(self.writer.connection(), statement(text, arguments), convert).await
     }
@@ -227,7 +227,7 @@ impl From<Failure> for apflow_core::error::Error {
 async fn collect<T>(
     connection: &mut SqliteConnection,
     statement: Statement,
-    convert: impl Fn(&SqliteRow) -> Result<T>,
+    mut convert: impl FnMut(&SqliteRow) -> Result<T>,
 ) -> Result<Vec<T>> {
     let mut all = Vec::new();
     let mut each = |row: &SqliteRow| {
