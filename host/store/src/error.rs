@@ -17,12 +17,10 @@ pub(crate) fn store(error: sqlx::Error) -> Error {
         sqlx::Error::Io(io) => unavailable(format!(
             "The database could not be reached, read or written: {io}. Check that it is there; apflow tries again by itself"
         )),
-        sqlx::Error::PoolTimedOut => {
-            unavailable(
-                "No connection to the database was free in time: it is not reachable, or all are busy reading. Check the \
+        sqlx::Error::PoolTimedOut => unavailable(
+            "No connection to the database was free in time: it is not reachable, or all are busy reading. Check the \
                  database, or read less at once",
-            )
-        }
+        ),
         sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
             unavailable("The connection to the database is gone. Restart apflow")
         }
@@ -100,17 +98,17 @@ fn postgres_error(error: &PgDatabaseError) -> Error {
     let text = error.message();
     // By class, then by code: https://www.postgresql.org/docs/current/errcodes-appendix.html
     let mapped = match error.code() {
-        DEADLOCK | SERIALIZATION => unavailable(
-            "Other hosts keep changing the same tasks at the same moment. Try again",
-        ),
+        DEADLOCK | SERIALIZATION => {
+            unavailable("Other hosts keep changing the same tasks at the same moment. Try again")
+        }
         "22021" | "22P05" => Error::new(
             ErrorCode::InvalidParams,
             format!("A text holds a character that PostgreSQL cannot store, U+0000: {text}. Leave it out"),
         ),
         "25006" => unavailable(format!("The database is read-only: {text}. Name the primary server")),
-        "28000" | "28P01" => unavailable(format!(
-            "The database refuses the user: {text}. Check user and password in the URL"
-        )),
+        "28000" | "28P01" => {
+            unavailable(format!("The database refuses the user: {text}. Check user and password in the URL"))
+        }
         "3D000" => unavailable(format!("{text}. Create it: CREATE DATABASE …")),
         "42501" => unavailable(format!(
             "{text}. The user needs CREATE on the database once, and on the schema 'apflow' everything"

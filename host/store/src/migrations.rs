@@ -30,7 +30,9 @@ mod tests {
 
     #[test]
     fn every_file_of_the_folders_is_listed() {
-        for (name, files) in [("sqlite", crate::sqlite::MIGRATIONS), ("postgres", crate::postgres::MIGRATIONS)] {
+        for (name, files) in
+            [("sqlite", crate::sqlite::MIGRATIONS), ("postgres", crate::postgres::MIGRATIONS)]
+        {
             let folder = format!("{}/../../migrations/{name}", env!("CARGO_MANIFEST_DIR"));
             let mut found: Vec<String> = std::fs::read_dir(folder)
                 .unwrap()

@@ -21,7 +21,8 @@ async fn in_memory() -> Arc<dyn Store> {
 
 async fn on_postgres() -> (Arc<dyn Store>, Database) {
     let database = Database::new();
-    (apflow_store::open(&database.url, StoreOptions::default()).await.expect("a new database opens"), database)
+    let options = StoreOptions { durability: Durability::Normal, ..StoreOptions::default() };
+    (apflow_store::open(&database.url, options).await.expect("a new database opens"), database)
 }
 
 mod file {

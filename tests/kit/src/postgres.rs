@@ -203,7 +203,8 @@ impl Tools {
 /// The folder of the server's binaries: behind the links in PATH, or where Debian puts them, the newest first.
 fn find() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let linked = std::env::split_paths(&path).filter_map(|folder| fs::canonicalize(folder.join("initdb")).ok());
+    let linked =
+        std::env::split_paths(&path).filter_map(|folder| fs::canonicalize(folder.join("initdb")).ok());
     let linked = linked.filter_map(|initdb| initdb.parent().map(Path::to_owned));
     let mut packaged: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
         .into_iter()
@@ -229,7 +230,8 @@ fn other_user() -> (u32, u32) {
 fn make(folder: &Path, user: Option<(u32, u32)>) {
     fs::create_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     if let Some((user, group)) = user {
-        chown(folder, Some(user), Some(group)).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        chown(folder, Some(user), Some(group))
+            .unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     }
 }
 

@@ -33,7 +33,8 @@ pub(super) struct Code {
 
 pub(super) static CODE: LazyLock<Code> = LazyLock::new(|| {
     let text = FILES.map(filled).concat();
-    let migration = Migration::new(0, "".into(), MigrationType::Simple, sql(text.clone()).into_sql_str(), false);
+    let migration =
+        Migration::new(0, "".into(), MigrationType::Simple, sql(text.clone()).into_sql_str(), false);
     let hash: String = migration.checksum.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
     Code { schema: format!("apflow_{hash}"), text }
 });
@@ -48,9 +49,10 @@ fn filled(text: &str) -> String {
         ("keys_lock", KEYS_LOCK.to_string()),
         ("newest_attempt", NEWEST.to_owned()),
     ];
-    kinds.chain(statuses).chain(others).fold(text.to_owned(), |text, (name, value)| {
-        text.replace(&format!("{{{name}}}"), &value)
-    })
+    kinds
+        .chain(statuses)
+        .chain(others)
+        .fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), &value))
 }
 
 #[cfg(test)]

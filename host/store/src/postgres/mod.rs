@@ -15,8 +15,8 @@ use apflow_core::error::Result;
 use sqlx::PgPool;
 use tokio::sync::Mutex;
 
-pub(crate) use connect::schema_version;
 use connect::Target;
+pub(crate) use connect::schema_version;
 use log::Log;
 use turn::Turner;
 

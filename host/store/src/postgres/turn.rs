@@ -89,7 +89,8 @@ impl Turner {
 
 /// Binds a turn by columns.
 fn statement<'q>(turn: &'q Turn, finished: &'q [Finished<'_>]) -> Statement<'q> {
-    let text = "SELECT * FROM turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+    let text =
+        "SELECT * FROM turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
     let reports = reports(&turn.progress);
     sqlx::query(text)
         .bind(turn.now.as_micros())

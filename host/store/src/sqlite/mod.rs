@@ -25,8 +25,7 @@ use transaction::Writer;
 use crate::StoreOptions;
 use crate::migrations::Files;
 
-pub(crate) const MIGRATIONS: Files =
-    &[("init", include_str!("../../../../migrations/sqlite/0001_init.sql"))];
+pub(crate) const MIGRATIONS: Files = &[("init", include_str!("../../../../migrations/sqlite/0001_init.sql"))];
 
 /// The location of a database that has no file.
 const MEMORY: &str = ":memory:";

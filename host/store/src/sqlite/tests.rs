@@ -18,7 +18,7 @@ use apflow_core::error::Result;
 use apflow_core::event::Event;
 use apflow_core::id::NodeId;
 use apflow_core::lease::Session;
-use apflow_core::store::{EventQuery, Store, TaskFilter, Turn, TurnOutcome, CancelRequest};
+use apflow_core::store::{CancelRequest, EventQuery, Store, TaskFilter, Turn, TurnOutcome};
 use apflow_core::tree::NewTree;
 
 use super::*;

@@ -16,7 +16,7 @@ use apflow_core::tree::NewTree;
 use futures::{FutureExt, StreamExt};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Either, Executor, Sqlite, SqlStr, SqliteConnection};
+use sqlx::{Either, Executor, SqlStr, Sqlite, SqliteConnection};
 use tokio::sync::OwnedMutexGuard;
 
 use super::{SqliteStore, insert, steps, turn};

@@ -124,8 +124,7 @@ fn data(row: &impl Cells, kind: EventKind) -> Result<Option<Json>> {
 /// list of task keys, `tree` the key of their tree.
 pub(super) async fn keep<W: Work>(work: &mut W, tree: i64, keys: &str) -> Result<()> {
     let tasks = W::DIALECT.numbers("$2");
-    let text =
-        format!("{COLUMNS} WHERE e.tree = $1 AND e.n IN {tasks} AND e.kind BETWEEN 12 AND 15");
+    let text = format!("{COLUMNS} WHERE e.tree = $1 AND e.n IN {tasks} AND e.kind BETWEEN 12 AND 15");
     let read = |row: &W::Row| {
         let event = event(row)?;
         let data = event

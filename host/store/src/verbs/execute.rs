@@ -1,8 +1,8 @@
 //! `execute`: asks the core for a plan and arms what it says.
 
+use apflow_core::clock::Timestamp;
 use apflow_core::error::Result;
 use apflow_core::plan::{self, Plan};
-use apflow_core::clock::Timestamp;
 use apflow_core::store::{ExecuteRequest, Execution};
 use apflow_core::task::TreeStatus;
 

@@ -11,7 +11,9 @@ use sqlx::SqlStr;
 use super::skeleton::STATUS;
 use super::view::{COLUMNS, columns, tables, view};
 use crate::database::{Argument, Database, Dialect, arguments, sql};
-use crate::rows::{Cells, at, attempt, from_json, optional_time, status, status_number, to_json, tree_status};
+use crate::rows::{
+    Cells, at, attempt, from_json, optional_time, status, status_number, to_json, tree_status,
+};
 
 /// The key of the task with the id `$1`.
 pub(super) const KEY_OF: &str = "SELECT n FROM tasks WHERE id = $1";

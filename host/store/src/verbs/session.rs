@@ -51,11 +51,7 @@ pub(crate) async fn rescue(database: &impl Database, now: Timestamp) -> Result<u
 }
 
 /// Does one of the steps that take runs back; gives the epoch, where one is told, and the number of runs.
-async fn take_back<D: Database>(
-    database: &D,
-    step: Step,
-    arguments: Vec<Argument>,
-) -> Result<(i64, u32)> {
+async fn take_back<D: Database>(database: &D, step: Step, arguments: Vec<Argument>) -> Result<(i64, u32)> {
     transition(TaskStatus::InProgress, Change::Retry)?;
     let once = async || {
         let (mut epoch, mut rescued) = (0, 0);

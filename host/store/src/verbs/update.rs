@@ -173,7 +173,8 @@ impl Row {
         }
         let Some(at_key) = circle(&graph) else { return Ok(()) };
         let text = sql("SELECT id, name FROM tasks WHERE n = $1");
-        let read = work.rows(text, arguments![at_key.0], |row| Ok((at::<String>(row, 0)?, at::<String>(row, 1)?)));
+        let read =
+            work.rows(text, arguments![at_key.0], |row| Ok((at::<String>(row, 0)?, at::<String>(row, 1)?)));
         let names = read.await?;
         let (id, name) = names.into_iter().next().unwrap_or_default();
         Err(Error::new(
