@@ -40,14 +40,18 @@ pub enum Durability {
 impl DatabaseConfig {
     /// What the URL names is checked by the store that opens it; only the form is checked here.
     pub(super) fn check(&self) -> Result<()> {
-        let is_server = ["postgres://", "postgresql://"].iter().any(|scheme| self.url.starts_with(scheme));
-        if !is_server && location(&self.url).is_none_or(str::is_empty) {
+        if !self.is_server() && location(&self.url).is_none_or(str::is_empty) {
             let problem = format!(
                 "it must be sqlite:PATH, for example {DEFAULT_URL}, or postgres://USER@HOST:PORT/DATABASE"
             );
             return Err(wrong("database.url", &self.url, problem));
         }
         Ok(())
+    }
+
+    /// Whether it is a database server, which several hosts may use at a time.
+    pub fn is_server(&self) -> bool {
+        ["postgres://", "postgresql://"].iter().any(|scheme| self.url.starts_with(scheme))
     }
 
     /// The URL as it may be shown: without a password.

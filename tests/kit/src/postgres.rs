@@ -22,7 +22,7 @@ const WATCH: &str = r#"
 while kill -0 "$1" 2>/dev/null; do sleep 1; done
 server=$(head -n 1 "$2/data/postmaster.pid" 2>/dev/null)
 [ -n "$server" ] && kill -QUIT "$server" 2>/dev/null && while kill -0 "$server" 2>/dev/null; do sleep 0.1; done
-rm -rf "$2"
+rm -rf "$2" "$2.lock"
 "#;
 
 /// A running server.

@@ -44,6 +44,12 @@ async fn once(store_: &PostgresStore, turn: &Turn, finished: &[Finished<'_>]) ->
 }
 
 impl Turner {
+    /// Without a connection, since a turn of that session and time was sent.
+    #[cfg(test)]
+    pub fn cut_off(session: Session, at: Timestamp) -> Self {
+        Self { connection: None, untold: Some((session, at)) }
+    }
+
     async fn connect(&mut self, target: &Target) -> Result<()> {
         if self.connection.is_none() {
             self.connection = Some(target.connect(Role::Writer).await.map_err(store)?);
