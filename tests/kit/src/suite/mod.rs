@@ -83,7 +83,8 @@ pub mod executions;
 pub mod insertion;
 pub mod leases;
 pub mod queries;
-mod rig;
+#[expect(missing_docs, reason = "its steps are named after what they do")]
+pub mod rig;
 pub mod update;
 pub mod walk;
 
