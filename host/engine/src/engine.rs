@@ -28,7 +28,7 @@ use crate::{dispatcher, maintenance};
 pub struct EngineOptions {
     /// Name of this node in the database.
     pub node: NodeId,
-    /// Runs at the same time on this node.
+    /// Runs at the same time on this node; with 0 it runs nothing and only answers.
     pub max_concurrent_runs: u32,
     /// How long the node's lease lasts.
     pub lease: LeasePolicy,
