@@ -4,6 +4,8 @@
 //! depend on it.
 
 pub mod clock;
+pub mod clone;
+pub mod deletion;
 pub mod draft;
 pub mod error;
 pub mod event;
@@ -13,6 +15,7 @@ pub mod json;
 pub mod lease;
 pub mod plan;
 pub mod plugin;
+pub mod receipt;
 pub mod retry;
 pub mod store;
 pub mod task;

@@ -1,19 +1,23 @@
-//! `delete`: a task and everything below it, if all of it is pending, not armed, and needed by nobody else.
+//! `delete`: a task and everything below it, if the core finds no reason against it.
 
 use std::sync::LazyLock;
 
 use apflow_core::clock::Timestamp;
-use apflow_core::error::{Error, ErrorCode, Result};
+use apflow_core::clone::check_not_archived;
+use apflow_core::deletion::{Doomed, check_deletable};
+use apflow_core::error::Result;
 use apflow_core::event::EventKind;
 use apflow_core::id::{TaskId, TaskKey};
 use apflow_core::store::Deleted;
-use apflow_core::task::TaskStatus;
+use apflow_core::task::OriginType;
+use sqlx::AssertSqlSafe;
 
 use super::SqliteStore;
 use super::events;
-use super::skeleton::{ARMED, STATUS};
+use super::clone::LINK;
+use super::skeleton::{ARMED, ORIGIN, STATUS};
 use super::transaction::Writing;
-use crate::rows::{at, status, to_json};
+use crate::rows::{at, origin, status, to_json};
 
 const TREE_DELETED: i64 = EventKind::TreeDeleted.number();
 
@@ -27,9 +31,14 @@ pub(super) async fn delete(store: &SqliteStore, id: &TaskId, now: Timestamp) -> 
 async fn apply(writing: &mut Writing<'_>, id: &TaskId, now: Timestamp) -> Result<Deleted> {
     let (_, tree) = writing.tree_of(id).await?;
     let all = load(writing, id).await?;
-    let keys: Vec<TaskKey> = all.iter().map(|task| task.key).collect();
+    let keys: Vec<TaskKey> = all.iter().map(|(key, _, _)| *key).collect();
     let keys = to_json("list of tasks", &keys)?;
-    check(writing, id, &all, &keys).await?;
+    if let Some((_, _, origin)) = all.first() {
+        check_not_archived(id, *origin, "deleted")?;
+    }
+    let doomed: Vec<Doomed> = all.iter().map(|(_, task, _)| task.clone()).collect();
+    let (needed, links) = (is_needed(writing, &keys).await?, links(writing, &keys).await?);
+    check_deletable(&doomed, needed, &links)?;
     events::keep(writing, tree.key.0, &keys).await?;
     let statement =
         sqlx::query(REMOVE.as_str()).bind(now.as_micros()).bind(tree.key.0).bind(all.len() as i64).bind(keys);
@@ -37,15 +46,8 @@ async fn apply(writing: &mut Writing<'_>, id: &TaskId, now: Timestamp) -> Result
     Ok(Deleted { deleted: all.len() as u32 })
 }
 
-struct Doomed {
-    key: TaskKey,
-    id: String,
-    status: TaskStatus,
-    armed: bool,
-}
-
 /// The task, then everything below it, in pre-order.
-async fn load(writing: &mut Writing<'_>, id: &TaskId) -> Result<Vec<Doomed>> {
+async fn load(writing: &mut Writing<'_>, id: &TaskId) -> Result<Vec<(TaskKey, Doomed, OriginType)>> {
     static TEXT: LazyLock<String> = LazyLock::new(|| {
         format!(
             "WITH RECURSIVE below (n) AS (
@@ -53,48 +55,22 @@ async fn load(writing: &mut Writing<'_>, id: &TaskId) -> Result<Vec<Doomed>> {
                 UNION ALL
                 SELECT c.n FROM below b CROSS JOIN tasks c ON c.parent = b.n
             )
-            SELECT t.n, t.id, {STATUS}, {ARMED} FROM below b CROSS JOIN tasks t ON t.n = b.n ORDER BY t.n"
+            SELECT t.n, t.id, {STATUS}, {ARMED}, {ORIGIN} FROM below b CROSS JOIN tasks t ON t.n = b.n ORDER BY t.n"
         )
     });
     let statement = sqlx::query(TEXT.as_str()).bind(id.as_str().to_owned());
     writing
         .rows(statement, |row| {
-            Ok(Doomed {
-                key: TaskKey(at(row, 0)?),
-                id: at(row, 1)?,
+            let origin = origin(at(row, 4)?)?;
+            let task = Doomed {
+                id: TaskId::from(at::<&str>(row, 1)?),
                 status: status(at(row, 2)?)?,
                 armed: at(row, 3)?,
-            })
+                link: origin == OriginType::Link,
+            };
+            Ok((TaskKey(at(row, 0)?), task, origin))
         })
         .await
-}
-
-async fn check(writing: &mut Writing<'_>, id: &TaskId, all: &[Doomed], keys: &str) -> Result<()> {
-    let mut reasons = Vec::new();
-    let busy: Vec<String> = all
-        .iter()
-        .skip(1)
-        .filter(|task| task.status != TaskStatus::Pending)
-        .map(|task| format!("{}: {}", task.id, task.status))
-        .collect();
-    if !busy.is_empty() {
-        reasons.push(format!("task has {} non-pending children: [{}]", busy.len(), busy.join(", ")));
-    }
-    if let Some(task) = all.first().filter(|task| task.status != TaskStatus::Pending) {
-        reasons.push(format!("task status is '{}' (must be 'pending')", task.status));
-    }
-    let queued = all.iter().filter(|task| task.armed && task.status == TaskStatus::Pending).count();
-    if queued > 0 {
-        reasons.push(format!("{queued} of its tasks are queued by a running execution (cancel it first)"));
-    }
-    if is_needed(writing, keys).await? {
-        reasons.push("task has dependent tasks and cannot be deleted".to_owned());
-    }
-    if reasons.is_empty() {
-        return Ok(());
-    }
-    let text = format!("Cannot delete task: {}", reasons.join("; "));
-    Err(Error::new(ErrorCode::CannotDelete, text).with("task_id", id.as_str()))
 }
 
 /// Whether a task outside depends on one inside.
@@ -103,6 +79,17 @@ async fn is_needed(writing: &mut Writing<'_>, keys: &str) -> Result<bool> {
 SELECT EXISTS (SELECT 1 FROM json_each($1) AS j CROSS JOIN edges e ON e.dep = j.value
                 WHERE e.task NOT IN (SELECT value FROM json_each($1)))";
     Ok(writing.rows(sqlx::query(text).bind(keys.to_owned()), |row| at::<bool>(row, 0)).await? == [true])
+}
+
+/// The links outside to tasks inside.
+async fn links(writing: &mut Writing<'_>, keys: &str) -> Result<Vec<TaskId>> {
+    let text = format!(
+        "
+SELECT t.id FROM json_each($1) AS j CROSS JOIN origins o ON o.original = j.value AND o.type = {LINK} CROSS JOIN tasks t ON t.n = o.n
+ WHERE o.n NOT IN (SELECT value FROM json_each($1)) ORDER BY o.n"
+    );
+    let statement = sqlx::query(AssertSqlSafe(text)).bind(keys.to_owned());
+    writing.rows(statement, |row| at::<&str>(row, 0).map(TaskId::from)).await
 }
 
 /// `$2` tree, `$3` number of tasks, `$4` their keys.
@@ -119,11 +106,13 @@ SELECT n, execution, {TREE_DELETED}, $1, json_object('tasks', $3) FROM trees WHE
 INSERT INTO removed_trees (n, id)
 SELECT n, id FROM trees WHERE n = $2 AND root IN {doomed};
 INSERT INTO removed_tasks (n, id, executor) SELECT n, id, executor FROM tasks WHERE n IN {doomed};
+DELETE FROM receipts WHERE tree = $2 AND EXISTS (SELECT 1 FROM trees WHERE n = $2 AND root IN {doomed});
 DELETE FROM trees WHERE n = $2 AND root IN {doomed};
 DELETE FROM tasks WHERE n IN {doomed};
 DELETE FROM edges WHERE task IN {doomed};
 DELETE FROM done WHERE n IN {doomed};
 DELETE FROM reopened WHERE n IN {doomed};
+DELETE FROM origins WHERE n IN {doomed};
 "
     )
 });

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use apflow_core::clock::Timestamp;
+use apflow_core::clone::check_not_archived;
 use apflow_core::error::Result;
 use apflow_core::event::EventKind;
 use apflow_core::plan::{self, Plan};
@@ -33,7 +34,11 @@ async fn decide(writing: &mut Writing<'_>, request: &ExecuteRequest) -> Result<E
     if row.status == TreeStatus::InProgress {
         return Ok(Execution::AlreadyRunning { tree, tree_id: row.id, root: row.root, execution });
     }
-    let plan = plan::execution(&writing.skeleton(row.keys).await?, target, request.rerun_completed);
+    let nodes = writing.skeleton(row.keys).await?;
+    if let Some(node) = nodes.iter().find(|node| node.key == target) {
+        check_not_archived(&request.task, node.origin, "executed")?;
+    }
+    let plan = plan::execution(&nodes, target, request.rerun_completed);
     if plan.open() == 0 {
         return Ok(Execution::NothingToRun { tree, tree_id: row.id, root: row.root, status: row.status });
     }

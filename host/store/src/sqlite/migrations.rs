@@ -7,7 +7,11 @@ use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 /// Name and text of each file, the first being version 1.
-const FILES: [(&str, &str); 1] = [("init", include_str!("../../../../migrations/sqlite/0001_init.sql"))];
+const FILES: [(&str, &str); 3] = [
+    ("init", include_str!("../../../../migrations/sqlite/0001_init.sql")),
+    ("origins", include_str!("../../../../migrations/sqlite/0002_origins.sql")),
+    ("receipts", include_str!("../../../../migrations/sqlite/0003_receipts.sql")),
+];
 
 /// All of them, in order.
 pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {

@@ -2,6 +2,7 @@
 //! beside the function that runs it. This file is the trait; how the tables work together is said in the migration.
 
 mod cancel;
+mod clone;
 mod connect;
 mod delete;
 mod events;
@@ -10,6 +11,7 @@ mod insert;
 mod migrations;
 mod procedure;
 mod query;
+mod receipt;
 mod scratch;
 mod session;
 mod settle;
@@ -22,13 +24,15 @@ mod update;
 mod view;
 
 use apflow_core::clock::Timestamp;
+use apflow_core::clone::NewClone;
 use apflow_core::error::Result;
 use apflow_core::event::Event;
 use apflow_core::id::{NodeId, Seq, TaskId};
 use apflow_core::lease::Session;
+use apflow_core::receipt::{NewReceipt, Receipt};
 use apflow_core::store::{
-    CancelRequest, Cancellation, Deleted, EventQuery, ExecuteRequest, Execution, Inserted, Opened, Page,
-    QueueFacts, StatusCounts, Store, TaskFilter, TaskPatch, TreeState, Turn, TurnOutcome,
+    CancelRequest, Cancellation, Deleted, EventQuery, ExecuteRequest, Execution, Inserted, InsertedOnce, Opened, Page,
+    Progress, QueueFacts, StatusCounts, Store, TaskFilter, TaskPatch, TreeState, Turn, TurnOutcome,
 };
 use apflow_core::task::{Attempt, Task};
 use apflow_core::tree::NewTree;
@@ -66,6 +70,28 @@ impl SqliteStore {
 impl Store for SqliteStore {
     async fn insert_tree(&self, tree: &NewTree, execute: bool, now: Timestamp) -> Result<Inserted> {
         insert::insert(self, tree, execute, now).await
+    }
+
+    async fn insert_once(
+        &self,
+        tree: &NewTree,
+        receipt: &NewReceipt,
+        execute: bool,
+        now: Timestamp,
+    ) -> Result<InsertedOnce> {
+        receipt::insert(self, tree, receipt, execute, now).await
+    }
+
+    async fn receipt(&self, owner: Option<&str>, key: &str) -> Result<Option<Receipt>> {
+        receipt::find(self, owner, key).await
+    }
+
+    async fn insert_clone(&self, clone: &NewClone, now: Timestamp) -> Result<Inserted> {
+        clone::insert(self, clone, now).await
+    }
+
+    async fn archive(&self, ids: &[TaskId], now: Timestamp) -> Result<()> {
+        clone::archive(self, ids, now).await
     }
 
     async fn execute(&self, request: ExecuteRequest) -> Result<Execution> {
@@ -106,6 +132,10 @@ impl Store for SqliteStore {
 
     async fn count(&self, filter: TaskFilter) -> Result<StatusCounts> {
         query::count(self, &filter).await
+    }
+
+    async fn progress(&self, id: &TaskId) -> Result<Option<Progress>> {
+        query::progress(self, id).await
     }
 
     async fn attempts(&self, id: &TaskId) -> Result<Vec<Attempt>> {

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use apflow_core::error::Result;
 use apflow_core::id::{Seq, TaskId, TreeId, TreeKey};
-use apflow_core::store::{Page, QueueFacts, QueuePlace, StatusCounts, TaskFilter, TreeState};
+use apflow_core::store::{Page, Progress, QueueFacts, QueuePlace, StatusCounts, TaskFilter, TreeState};
 use apflow_core::task::{Attempt, Task, TaskStatus};
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteRow;
@@ -88,6 +88,31 @@ pub(super) async fn count(store: &SqliteStore, filter: &TaskFilter) -> Result<St
         *counts.of(status) = count.unsigned_abs();
     }
     Ok(counts)
+}
+
+pub(super) async fn progress(store: &SqliteStore, id: &TaskId) -> Result<Option<Progress>> {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    let text = TEXT.get_or_init(|| {
+        format!(
+            "WITH RECURSIVE below (n) AS (
+                SELECT n FROM tasks WHERE id = $1
+                UNION ALL
+                SELECT c.n FROM below b CROSS JOIN tasks c ON c.parent = b.n
+            )
+            SELECT {STATUS}, count(*), total(r.progress)
+              FROM below t LEFT JOIN running r ON r.n = t.n GROUP BY 1"
+        )
+    });
+    let statement = sqlx::query(text.as_str()).bind(id.as_str().to_owned());
+    let rows = store
+        .read(statement, |row| Ok((status(at(row, 0)?)?, at::<i64>(row, 1)?.unsigned_abs(), at::<f64>(row, 2)?)))
+        .await?;
+    let mut progress = Progress::default();
+    for (status, count, reported) in &rows {
+        *progress.counts.of(*status) = *count;
+        progress.done += if *status == TaskStatus::Completed { *count as f64 } else { *reported };
+    }
+    Ok((!rows.is_empty()).then_some(progress))
 }
 
 pub(super) async fn attempts(store: &SqliteStore, id: &TaskId) -> Result<Vec<Attempt>> {

@@ -10,7 +10,7 @@ use apflow_core::plan::Node;
 use apflow_core::task::TreeStatus;
 
 use super::transaction::Writing;
-use crate::rows::{at, status, tree_status};
+use crate::rows::{at, origin, status, tree_status};
 
 /// The visible status of a task `t`: running is in progress, waiting, ready or delayed is pending, else what its newest
 /// attempt came to, unless it was reopened since.
@@ -37,6 +37,10 @@ pub(super) const ARMED: &str = "(EXISTS (SELECT 1 FROM running q WHERE q.n = t.n
     OR EXISTS (SELECT 1 FROM ready q WHERE q.n = t.n)
     OR EXISTS (SELECT 1 FROM delayed q WHERE q.n = t.n)
     OR EXISTS (SELECT 1 FROM waiting q WHERE q.n = t.n AND q.blocked_by IS NULL))";
+
+/// The number of the origin of a task `t`, see [`crate::rows::origin`].
+pub(super) const ORIGIN: &str = "coalesce(
+    (SELECT CASE WHEN o.archived_at IS NULL THEN o.type ELSE 3 END FROM origins o WHERE o.n = t.n), 0)";
 
 /// The tree of a task.
 pub(super) struct TreeRow {
@@ -74,7 +78,7 @@ SELECT t.n, x.n, x.id, r.id, x.status, x.execution, x.root, x.last
     /// All tasks of the tree with these first and last keys, in pre-order.
     pub(super) async fn skeleton(&mut self, keys: (i64, i64)) -> Result<Vec<Node>> {
         static TASKS: LazyLock<String> = LazyLock::new(|| {
-            format!("SELECT t.n, t.parent, {STATUS} FROM tasks t WHERE t.n BETWEEN $1 AND $2 ORDER BY t.n")
+            format!("SELECT t.n, t.parent, {STATUS}, {ORIGIN} FROM tasks t WHERE t.n BETWEEN $1 AND $2 ORDER BY t.n")
         });
         let statement = sqlx::query(TASKS.as_str()).bind(keys.0).bind(keys.1);
         let read = |row: &sqlx::sqlite::SqliteRow| {
@@ -82,6 +86,7 @@ SELECT t.n, x.n, x.id, r.id, x.status, x.execution, x.root, x.last
                 key: TaskKey(at(row, 0)?),
                 parent: at::<Option<i64>>(row, 1)?.map(TaskKey),
                 status: status(at(row, 2)?)?,
+                origin: origin(at(row, 3)?)?,
                 dependencies: Vec::new(),
             })
         };

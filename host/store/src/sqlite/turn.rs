@@ -255,11 +255,15 @@ SELECT c.n AS claimed, c.tree, c.attempt, c.attempt - c.base, c.token, c.priorit
        t.id, t.name, t.executor, t.inputs, t.params, t.more
   FROM claimed c CROSS JOIN tasks t ON t.n = c.n
  ORDER BY c.pos;
--- A dependency of a claimed task is in no queue, so its status is what its newest attempt came to.
-SELECT c.n AS dependent, t.id, t.name, e.kind, t.executor, t.more,
-       CASE WHEN d.n IS NULL OR o.n IS NOT NULL THEN 0 ELSE d.status END, d.result
+-- A dependency of a claimed task is in no queue, so its status is what its newest attempt came to. A link (type 2) is
+-- completed, and gives what its original has and the result of the attempt that completed that.
+SELECT c.n AS dependent, t.id, t.name, e.kind, s.executor, s.more,
+       CASE WHEN l.n IS NOT NULL THEN 2 WHEN d.n IS NULL OR o.n IS NOT NULL THEN 0 ELSE d.status END, d.result
   FROM claimed c CROSS JOIN edges e ON e.task = c.n CROSS JOIN tasks t ON t.n = e.dep
-  LEFT JOIN done d ON d.n = e.dep AND d.attempt = (SELECT max(attempt) FROM done WHERE n = e.dep)
+  LEFT JOIN origins l ON l.n = e.dep AND l.type = 2
+  LEFT JOIN tasks s ON s.n = coalesce(l.original, e.dep)
+  LEFT JOIN done d ON d.n = s.n AND d.attempt = (
+       SELECT max(attempt) FROM done WHERE n = s.n AND (l.n IS NULL OR status = 2))
   LEFT JOIN reopened o ON o.n = e.dep AND o.attempt = d.attempt
  ORDER BY c.pos, e.pos;
 ";

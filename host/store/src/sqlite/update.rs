@@ -4,20 +4,21 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use apflow_core::clock::Timestamp;
+use apflow_core::clone::check_mutable;
 use apflow_core::error::{Error, ErrorCode, Result};
 use apflow_core::event::EventKind;
 use apflow_core::id::{TaskId, TaskKey, TreeKey};
 use apflow_core::plan::circle;
-use apflow_core::store::TaskPatch;
-use apflow_core::task::{DependencyKind, Task, TaskStatus};
+use apflow_core::store::{TaskPatch, dependent_in_progress};
+use apflow_core::task::{DependencyKind, OriginType, Task, TaskStatus};
 use apflow_core::transition::{Change, owner_change, transition};
 
 use super::SqliteStore;
 use super::query::{KEY_OF, view_statement};
-use super::skeleton::{ARMED, NEWEST, STATUS};
+use super::skeleton::{ARMED, NEWEST, ORIGIN, STATUS};
 use super::transaction::Writing;
 use super::view::view;
-use crate::rows::{More, at, kind_number, status, to_json};
+use crate::rows::{More, at, kind_number, origin, status, to_json};
 
 const TASK_UPDATED: i64 = EventKind::TaskUpdated.number();
 
@@ -37,6 +38,7 @@ pub(super) async fn update(
 
 async fn apply(writing: &mut Writing<'_>, id: &TaskId, patch: TaskPatch, now: Timestamp) -> Result<Task> {
     let row = Row::load(writing, id).await?;
+    check_mutable(id, row.origin, "changed")?;
     let reopen = patch.status.map(|to| row.new_status(to)).transpose()?.is_some();
     let dependencies = match &patch.dependencies {
         Some(wanted) => Some(row.new_dependencies(writing, wanted).await?),
@@ -77,6 +79,7 @@ struct Row {
     keys: (i64, i64),
     status: TaskStatus,
     armed: bool,
+    origin: OriginType,
     name: String,
     priority: i64,
     executor: Option<String>,
@@ -90,7 +93,7 @@ impl Row {
         static TEXT: LazyLock<String> = LazyLock::new(|| {
             format!(
                 "SELECT t.n, t.tree, x.root, x.last, {STATUS}, {ARMED}, t.name, t.priority, t.executor, t.inputs, t.params,
-                        t.more
+                        t.more, {ORIGIN}
                    FROM tasks t CROSS JOIN trees x ON x.n = t.tree WHERE t.id = $1"
             )
         });
@@ -103,6 +106,7 @@ impl Row {
                 keys: (at(row, 2)?, at(row, 3)?),
                 status: status(at(row, 4)?)?,
                 armed: at(row, 5)?,
+                origin: origin(at(row, 12)?)?,
                 name: at(row, 6)?,
                 priority: at(row, 7)?,
                 executor: at(row, 8)?,
@@ -146,6 +150,14 @@ impl Row {
                  armed can get others",
                 self.id, self.status
             )));
+        }
+        let text = "
+SELECT t.id FROM edges e CROSS JOIN running r ON r.n = e.task CROSS JOIN tasks t ON t.n = e.task WHERE e.dep = $1 LIMIT 1";
+        let busy = writing
+            .rows(sqlx::query(text).bind(self.key.0), |row| at::<&str>(row, 0).map(TaskId::from))
+            .await?;
+        if let Some(busy) = busy.first() {
+            return Err(self.refuse(dependent_in_progress(&self.id, busy)));
         }
         let keys = self.lookup(writing, wanted).await?;
         let mut known = HashSet::new();
