@@ -54,12 +54,16 @@ async fn case_37_a_copy_of_a_finished_tree_is_clean_at_every_level() {
     for copy in &copies {
         assert_eq!(server.task(id(copy)).await, *copy);
         assert_eq!((&copy["status"], &copy["origin_type"]), (&json!("pending"), &json!("copy")));
-        assert_eq!((&copy["result"], &copy["error"], &copy["attempt_id"]), (&Value::Null, &Value::Null, &json!(0)));
+        assert_eq!(
+            (&copy["result"], &copy["error"], &copy["attempt_id"]),
+            (&Value::Null, &Value::Null, &json!(0))
+        );
         assert_eq!((&copy["task_tree_id"], &copy["original_task_id"]), (&copies[0]["id"], &copy["name"]));
         assert_eq!(server.task(copy["name"].as_str().unwrap()).await["has_references"], true);
         assert_eq!(server.tasks("tasks.attempts", json!({"task_id": id(copy)})).await, json!([]));
     }
-    let targets: Vec<&Value> = copies[0]["dependencies"].as_array().unwrap().iter().map(|d| &d["id"]).collect();
+    let targets: Vec<&Value> =
+        copies[0]["dependencies"].as_array().unwrap().iter().map(|d| &d["id"]).collect();
     assert_eq!(targets, [&copies[1]["id"], &copies[3]["id"]]);
     assert_eq!(copies[1]["inputs"], json!({}), "the merged inputs of the attempt are not copied");
     let ended = server.tasks("tasks.execute", json!({"task_id": id(&copies[0])})).await;
@@ -79,13 +83,15 @@ async fn a_copy_can_be_previewed_changed_and_cut() {
     assert_eq!(server.task(id(&preview[0])).await, Value::Null);
     let changes = json!({"name": "new", "priority": 0, "user_id": "bob"});
     let copies = clone(&server, json!({"id": "a", "reset_fields": changes})).await;
-    let seen: Vec<_> = copies.iter().map(|task| (&task["name"], &task["priority"], &task["user_id"])).collect();
+    let seen: Vec<_> =
+        copies.iter().map(|task| (&task["name"], &task["priority"], &task["user_id"])).collect();
     assert_eq!(seen, [(&json!("new"), &json!(0), &json!("bob")), (&json!("a1"), &json!(0), &json!("bob"))]);
     assert_eq!(copies[0]["parent_id"], Value::Null);
     // The old name of the operation, and one task alone.
     let alone = server.tasks("tasks.copy", json!({"task_id": "r", "recursive": false})).await;
     assert_eq!((&alone["dependencies"], &alone["has_children"]), (&json!([]), &json!(false)));
-    let (code, text) = server.refused("tasks.clone", json!({"task_id": "r", "reset_fields": {"colour": 1}})).await;
+    let (code, text) =
+        server.refused("tasks.clone", json!({"task_id": "r", "reset_fields": {"colour": 1}})).await;
     assert!(code == -32005 && text.contains("colour"), "{code} {text}");
     assert_eq!(server.refused("tasks.clone", json!({"task_id": "ghost"})).await.0, -32001);
 }
@@ -126,7 +132,8 @@ async fn a_part_that_depends_on_others_is_refused_or_brings_them() {
 async fn case_38_links() {
     let server = server().await;
     server.tasks("tasks.create", json!([measure("pending")])).await;
-    let (code, text) = server.refused("tasks.clone", json!({"task_id": "pending", "origin_type": "link"})).await;
+    let (code, text) =
+        server.refused("tasks.clone", json!({"task_id": "pending", "origin_type": "link"})).await;
     assert!(code == -32110 && text.contains("pending: pending"), "{code} {text}");
     server.run(three_levels()).await;
     let links = clone(&server, json!({"task_id": "r", "origin_type": "link"})).await;
@@ -164,7 +171,10 @@ async fn case_39_archives_are_immutable() {
     let server = server().await;
     server.run(three_levels()).await;
     let (code, text) = server
-        .refused("tasks.clone", json!({"task_id": "r", "origin_type": "archive", "reset_fields": {"priority": 0}}))
+        .refused(
+            "tasks.clone",
+            json!({"task_id": "r", "origin_type": "archive", "reset_fields": {"priority": 0}}),
+        )
         .await;
     assert!(code == -32602 && text.contains("reset_fields"), "{code} {text}");
     let archived = clone(&server, json!({"task_id": "r", "origin_type": "archive"})).await;
@@ -183,7 +193,10 @@ async fn case_39_archives_are_immutable() {
         assert!(code == -32109 && text.contains("is archived"), "{method}: {code} {text}");
     }
     let cancelled = server.tasks("tasks.cancel", json!({"task_ids": ["a"]})).await;
-    assert_eq!((&cancelled[0]["status"], &cancelled[0]["code"]), (&json!("failed"), &json!("task_immutable")));
+    assert_eq!(
+        (&cancelled[0]["status"], &cancelled[0]["code"]),
+        (&json!("failed"), &json!("task_immutable"))
+    );
     assert_eq!(flat(&server, "r").await, before);
     let copies = clone(&server, json!({"task_id": "r"})).await;
     assert_eq!((copies.len(), &copies[0]["origin_type"]), (4, &json!("copy")));
@@ -201,7 +214,10 @@ async fn case_40_mixed_clones_run_on_the_results_of_links() {
     assert_eq!(kinds, ["copy", "link", "copy", "copy"]);
     let root = id(&clones[0]);
     let progress = server.tasks("tasks.progress", json!({"task_id": root})).await;
-    assert_eq!((&progress["completed"], &progress["pending"], &progress["progress"]), (&json!(1), &json!(3), &json!(0.25)));
+    assert_eq!(
+        (&progress["completed"], &progress["pending"], &progress["progress"]),
+        (&json!(1), &json!(3), &json!(0.25))
+    );
     let ended = server.tasks("tasks.execute", json!({"task_id": root})).await;
     assert_eq!(ended["status"], "completed", "{ended}");
     let result = &server.task(root).await["result"]["results"];
@@ -236,12 +252,19 @@ async fn case_36_delete_lists_every_reason() {
 async fn case_32_and_33_updates_that_are_refused() {
     let server = server().await;
     server.run(json!([measure("done")])).await;
-    let tree = json!([measure("r"), below("r", measure("x")), below("r", with(measure("y"), json!({"dependencies": ["x"]})))]);
+    let tree = json!([
+        measure("r"),
+        below("r", measure("x")),
+        below("r", with(measure("y"), json!({"dependencies": ["x"]})))
+    ]);
     server.tasks("tasks.create", tree).await;
     let before = server.task("x").await;
     let fixed = json!({"task_id": "x", "parent_id": "y", "user_id": "z"});
     let (_, text) = server.refused("tasks.update", fixed).await;
-    assert!(text.starts_with("Update failed:\n- ") && text.contains("parent_id") && text.contains("user_id"), "{text}");
+    assert!(
+        text.starts_with("Update failed:\n- ") && text.contains("parent_id") && text.contains("user_id"),
+        "{text}"
+    );
     let mut texts = Vec::new();
     for (task, dependencies, code) in
         [("done", json!([]), -32011), ("x", json!(["ghost"]), -32011), ("x", json!(["y"]), -32002)]
@@ -254,7 +277,8 @@ async fn case_32_and_33_updates_that_are_refused() {
     texts.dedup();
     assert_eq!(texts.len(), 3, "{texts:?}");
     let long = "x".repeat(200);
-    let (_, text) = server.refused("tasks.update", json!({"task_id": "x", "executor": long, "name": long})).await;
+    let (_, text) =
+        server.refused("tasks.update", json!({"task_id": "x", "executor": long, "name": long})).await;
     assert!(text.contains("'executor' is") && text.contains("'name' is"), "{text}");
     assert_eq!(server.task("x").await, before);
 }
@@ -277,7 +301,8 @@ async fn a_key_creates_one_tree() {
     // At the root it is the same request.
     let at_root = json!([with(info("r"), json!({"idempotency_key": "k1"})), below("r", info("a"))]);
     assert_eq!(server.tasks("tasks.create", at_root).await["receipt"]["created"], false);
-    let (code, text) = server.refused("tasks.create", json!({"tasks": info("b"), "idempotency_key": "k1"})).await;
+    let (code, text) =
+        server.refused("tasks.create", json!({"tasks": info("b"), "idempotency_key": "k1"})).await;
     assert!(code == -32101 && text.contains("k1"), "{code} {text}");
     // Execution with the same key is another request.
     assert_eq!(server.refused("tasks.execute", request).await.0, -32101);
@@ -291,10 +316,18 @@ async fn a_key_executes_one_tree() {
     let mut server = server().await;
     let request = json!({"tasks": [info("r")], "idempotency_key": "k"});
     let first = server.tasks("tasks.execute", request.clone()).await;
-    assert_eq!((&first["status"], &first["receipt"]["created"]), (&json!("completed"), &json!(true)), "{first}");
+    assert_eq!(
+        (&first["status"], &first["receipt"]["created"]),
+        (&json!("completed"), &json!(true)),
+        "{first}"
+    );
     server.crash_and_restart().await;
     let second = server.tasks("tasks.execute", request.clone()).await;
-    assert_eq!((&second["status"], &second["receipt"]["created"]), (&json!("completed"), &json!(false)), "{second}");
+    assert_eq!(
+        (&second["status"], &second["receipt"]["created"]),
+        (&json!("completed"), &json!(false)),
+        "{second}"
+    );
     assert_eq!(second["root_task_id"], first["root_task_id"]);
     let root = first["root_task_id"].as_str().unwrap();
     let attempts = server.tasks("tasks.attempts", json!({"task_id": root})).await;
@@ -307,7 +340,8 @@ async fn a_key_executes_one_tree() {
     let events = events.rest().await;
     assert_eq!(events[0].1["result"]["receipt"]["created"], false, "{events:?}");
     assert!(events.iter().any(|(_, event)| event["type"] == "task_completed"), "{events:?}");
-    let (code, text) = server.refused("tasks.execute", json!({"task_id": root, "idempotency_key": "k"})).await;
+    let (code, text) =
+        server.refused("tasks.execute", json!({"task_id": root, "idempotency_key": "k"})).await;
     assert!(code == -32602 && text.contains("goes with `tasks`"), "{code} {text}");
 }
 

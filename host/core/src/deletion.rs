@@ -51,7 +51,11 @@ pub fn check_deletable(all: &[Doomed], needed: bool, links: &[TaskId]) -> Result
     }
     if !links.is_empty() {
         let names: Vec<&str> = links.iter().map(TaskId::as_str).collect();
-        reasons.push(format!("task has {} links to it: [{}] (delete them first)", names.len(), names.join(", ")));
+        reasons.push(format!(
+            "task has {} links to it: [{}] (delete them first)",
+            names.len(),
+            names.join(", ")
+        ));
     }
     if reasons.is_empty() {
         return Ok(());

@@ -341,7 +341,10 @@ impl Reader {
                 if says_nothing {
                     continue;
                 }
-                return Err(self.refuse(field, "it belongs to the whole request: write it beside `tasks`, or at the root"));
+                return Err(self.refuse(
+                    field,
+                    "it belongs to the whole request: write it beside `tasks`, or at the root",
+                ));
             }
             if !known(SET_BY_HOST) && !known(NOT_AVAILABLE) {
                 return Err(self.refuse(field, "there is no such field; free data belongs into 'metadata'"));

@@ -141,7 +141,8 @@ pub fn repoint(inputs: &Json, renamed: &HashMap<&str, &str>) -> Json {
         match value {
             Value::Array(items) => open.extend(items),
             Value::Object(map) => {
-                let new = map.get("$from").and_then(Value::as_str).and_then(|from| renamed.get(from).copied());
+                let new =
+                    map.get("$from").and_then(Value::as_str).and_then(|from| renamed.get(from).copied());
                 match new {
                     Some(new) => {
                         map.insert("$from".into(), new.into());

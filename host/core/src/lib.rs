@@ -15,6 +15,7 @@ pub mod json;
 pub mod lease;
 pub mod plan;
 pub mod plugin;
+pub mod progress;
 pub mod receipt;
 pub mod retry;
 pub mod store;

@@ -9,6 +9,7 @@ use crate::clock::Timestamp;
 use crate::draft::kind_of;
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::{MAX_ID_BYTES, TaskId, TreeId, TreeKey};
+use crate::store::Inserted;
 
 /// The key of a request, and what it stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +35,15 @@ pub struct Receipt {
     pub root: TaskId,
     /// When.
     pub created_at: Timestamp,
+}
+
+/// What [`Store::insert_once`](crate::store::Store::insert_once) did, or had done before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InsertedOnce {
+    /// Which tree it is.
+    pub receipt: Receipt,
+    /// None if the tree was there already; then nothing was written.
+    pub inserted: Option<Inserted>,
 }
 
 impl NewReceipt {
@@ -103,7 +113,9 @@ pub fn take_key(tasks: &mut Value, beside: Option<String>) -> Result<Option<Stri
         (Some(Value::String(key)), Some(beside)) if key == beside => Ok(Some(key)),
         (Some(other), beside) => {
             let text = match beside {
-                Some(beside) if other.is_string() => format!("it is '{beside}' beside the tasks and {other} at the root"),
+                Some(beside) if other.is_string() => {
+                    format!("it is '{beside}' beside the tasks and {other} at the root")
+                }
                 _ => format!("a string is expected, not {}", kind_of(&other)),
             };
             Err(Error::invalid_params("idempotency_key", text))
@@ -147,7 +159,10 @@ mod tests {
         let text = r#" [ {"inputs": {"y": [1,2], "x": 1}, "name": "a"} ] "#;
         assert_eq!(one, receipt(&serde_json::from_str(text).unwrap()));
         assert_ne!(one, receipt(&json!({"name": "a", "inputs": {"x": 1, "y": [2, 1]}})));
-        assert_ne!(one.digest, NewReceipt::new("k", "tasks.execute", &json!([{"name": "a"}])).unwrap().digest);
+        assert_ne!(
+            one.digest,
+            NewReceipt::new("k", "tasks.execute", &json!([{"name": "a"}])).unwrap().digest
+        );
         assert_eq!(one.digest.len(), 64);
     }
 
@@ -176,7 +191,9 @@ mod tests {
         let with = |key: Value| json!({"name": "r", "idempotency_key": key});
         assert_eq!(take_key(&mut with(json!(null)), None), Ok(None));
         assert_eq!(take_key(&mut with(json!("k")), Some("k".into())), Ok(Some("k".into())));
-        assert!(take_key(&mut with(json!("k")), Some("b".into())).unwrap_err().message.contains("'b' beside"));
+        assert!(
+            take_key(&mut with(json!("k")), Some("b".into())).unwrap_err().message.contains("'b' beside")
+        );
         assert!(take_key(&mut with(json!(3)), None).unwrap_err().message.contains("not a number"));
     }
 

@@ -22,6 +22,9 @@ use crate::retry::RetryPolicy;
 use crate::task::{Attempt, DependencyKind, Task, TaskStatus, TreeStatus};
 use crate::tree::NewTree;
 
+pub use crate::progress::{Progress, StatusCounts};
+pub use crate::receipt::InsertedOnce;
+
 /// What [`Store::insert_tree`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inserted {
@@ -29,15 +32,6 @@ pub struct Inserted {
     pub tree: TreeKey,
     /// Its execution, if it was asked for.
     pub execution: Option<u32>,
-}
-
-/// What [`Store::insert_once`] did, or had done before.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InsertedOnce {
-    /// Which tree it is.
-    pub receipt: Receipt,
-    /// None if the tree was there already; then nothing was written.
-    pub inserted: Option<Inserted>,
 }
 
 /// Asks for an execution.
@@ -351,25 +345,6 @@ pub struct TaskFilter {
     pub root_only: bool,
 }
 
-/// How far a task and everything below it have come.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Progress {
-    /// Tasks by status.
-    pub counts: StatusCounts,
-    /// The sum of what each has done of itself: 1 for a completed task, what a running one has reported, else 0.
-    pub done: f64,
-}
-
-impl Progress {
-    /// 0.0 to 1.0: the mean of all tasks.
-    pub fn fraction(&self) -> f64 {
-        match self.counts.total() {
-            0 => 0.0,
-            total => self.done / total as f64,
-        }
-    }
-}
-
 /// A part of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {
@@ -377,39 +352,6 @@ pub struct Page {
     pub limit: u32,
     /// Skip so many.
     pub offset: u32,
-}
-
-/// Tasks by status.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct StatusCounts {
-    /// Pending.
-    pub pending: u64,
-    /// Running.
-    pub in_progress: u64,
-    /// Completed.
-    pub completed: u64,
-    /// Failed.
-    pub failed: u64,
-    /// Cancelled.
-    pub cancelled: u64,
-}
-
-impl StatusCounts {
-    /// All of them.
-    pub fn total(&self) -> u64 {
-        self.pending + self.in_progress + self.completed + self.failed + self.cancelled
-    }
-
-    /// The count of one status, to write.
-    pub fn of(&mut self, status: TaskStatus) -> &mut u64 {
-        match status {
-            TaskStatus::Pending => &mut self.pending,
-            TaskStatus::InProgress => &mut self.in_progress,
-            TaskStatus::Completed => &mut self.completed,
-            TaskStatus::Failed => &mut self.failed,
-            TaskStatus::Cancelled => &mut self.cancelled,
-        }
-    }
 }
 
 /// A tree as a whole.

@@ -257,7 +257,8 @@ mod tests {
     fn short_answers_are_sentences() {
         assert_eq!(created(&json!([{"id": "r"}, {"id": "c"}])), "Created 2 tasks, root r");
         assert_eq!(created(&json!({"id": "r"})), "Created task r");
-        let once = |created| json!({"receipt": {"created": created, "root_task_id": "r"}, "tasks": [{"id": "r"}]});
+        let once =
+            |created| json!({"receipt": {"created": created, "root_task_id": "r"}, "tasks": [{"id": "r"}]});
         assert_eq!(created(&once(true)), "Created 1 tasks, root r");
         assert_eq!(created(&once(false)), "The key was used before, for root r");
         let clones = json!([{"id": "n", "original_task_id": "o"}, {"id": "m"}]);
@@ -265,7 +266,11 @@ mod tests {
         assert_eq!(cloned(&clones[0], "link", true), "Would make 1 task (link) of o");
         assert_eq!(cloned(&clones, "archive", false), "Archived 2 tasks from n on");
         let some = json!({"task_id": "r", "progress": 0.504, "pending": 1});
-        assert!(progress(&some).starts_with("r is done to 50 %\npending             1"), "{}", progress(&some));
+        assert!(
+            progress(&some).starts_with("r is done to 50 %\npending             1"),
+            "{}",
+            progress(&some)
+        );
         assert_eq!(deleted(&json!({"task_id": "r", "deleted_count": 3})), "Deleted 3 tasks from r down");
         assert_eq!(cancelled(&json!([{"message": "a"}, {"message": "b"}])), "a\nb");
         let why = json!({"task_id": "t", "status": "pending", "summary": "s",

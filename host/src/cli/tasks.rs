@@ -276,7 +276,9 @@ async fn act(
             output.show(&answer, render::cancelled);
         }
         TasksCommand::Delete(_) => output.show(&answer, render::deleted),
-        TasksCommand::Clone(args) => output.show(&answer, |answer| render::cloned(answer, &args.mode, args.dry_run)),
+        TasksCommand::Clone(args) => {
+            output.show(&answer, |answer| render::cloned(answer, &args.mode, args.dry_run))
+        }
         TasksCommand::Progress(_) => output.show(&answer, render::progress),
         TasksCommand::Explain(_) => output.show(&answer, render::explanation),
         TasksCommand::Attempts(_) => output.show(&answer, render::attempts),
@@ -333,8 +335,11 @@ impl ListArgs {
 
 impl CloneArgs {
     fn params(&self) -> Result<Value, Failure> {
-        let fields =
-            self.reset_fields.as_ref().map(|text| tree_file::parse_object(text, "--reset-fields")).transpose()?;
+        let fields = self
+            .reset_fields
+            .as_ref()
+            .map(|text| tree_file::parse_object(text, "--reset-fields"))
+            .transpose()?;
         Ok(present(json!({
             "task_id": self.id,
             "origin_type": self.mode,
@@ -435,7 +440,9 @@ mod tests {
             ("tasks.create", json!({"tasks": [{"name": "a"}], "idempotency_key": "k"}))
         );
         assert_eq!(
-            request(r#"clone x --mode mixed --link-task-ids a,b --reset-fields {"priority":0} -u ann --dry-run"#),
+            request(
+                r#"clone x --mode mixed --link-task-ids a,b --reset-fields {"priority":0} -u ann --dry-run"#
+            ),
             (
                 "tasks.clone",
                 json!({"task_id": "x", "origin_type": "mixed", "link_task_ids": ["a", "b"], "recursive": true,

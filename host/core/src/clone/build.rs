@@ -25,7 +25,8 @@ pub fn build(
 ) -> Result<NewClone> {
     let ids: Vec<TaskId> = selection.tasks.iter().map(|_| new_id(now).into()).collect();
     let sources: Vec<&Task> = selection.tasks.iter().map(|i| &tree[*i]).collect();
-    let places: HashMap<&TaskId, usize> = sources.iter().enumerate().map(|(at, task)| (&task.id, at)).collect();
+    let places: HashMap<&TaskId, usize> =
+        sources.iter().enumerate().map(|(at, task)| (&task.id, at)).collect();
     let mut tasks = Vec::with_capacity(ids.len());
     let mut origins = Vec::with_capacity(ids.len());
     for (at, source) in sources.iter().copied().enumerate() {

@@ -43,7 +43,10 @@ fn links(tree: &[Task], tasks: &[usize], request: &CloneRequest) -> Result<Vec<b
     let named: HashSet<&TaskId> = request.link.iter().collect();
     match (request.mode, named.is_empty()) {
         (CloneMode::Mixed, true) => {
-            return Err(Error::invalid_params("link_task_ids", "it is missing; name the tasks that become links"));
+            return Err(Error::invalid_params(
+                "link_task_ids",
+                "it is missing; name the tasks that become links",
+            ));
         }
         (CloneMode::Copy | CloneMode::Link | CloneMode::Archive, false) => {
             let text = format!("it goes with origin_type 'mixed', not with '{}'", request.mode.as_str());
@@ -53,7 +56,10 @@ fn links(tree: &[Task], tasks: &[usize], request: &CloneRequest) -> Result<Vec<b
     }
     let inside: HashSet<&TaskId> = tasks.iter().map(|i| &tree[*i].id).collect();
     if let Some(id) = request.link.iter().find(|id| !inside.contains(id)) {
-        return Err(Error::invalid_params("link_task_ids", format!("task '{id}' is not part of what is cloned")));
+        return Err(Error::invalid_params(
+            "link_task_ids",
+            format!("task '{id}' is not part of what is cloned"),
+        ));
     }
     let is_link = |i: &usize| request.mode == CloneMode::Link || named.contains(&tree[*i].id);
     Ok(tasks.iter().map(is_link).collect())
@@ -147,8 +153,11 @@ impl<'t> Shape<'t> {
 
     /// Whoever is copied or archived may depend only on what is, too.
     fn check_external(&self, start: usize, chosen: &[bool], selection: &Selection) -> Result<()> {
-        for (i, _) in selection.tasks.iter().zip(&selection.links).filter(|(i, link)| chosen[**i] && !**link) {
-            let Some(outside) = self.dependencies[*i].iter().find(|target| !chosen[**target]) else { continue };
+        for (i, _) in selection.tasks.iter().zip(&selection.links).filter(|(i, link)| chosen[**i] && !**link)
+        {
+            let Some(outside) = self.dependencies[*i].iter().find(|target| !chosen[**target]) else {
+                continue;
+            };
             let (task, root, outside) = (&self.tree[*i], &self.tree[start], &self.tree[*outside].id);
             let text = format!(
                 "Task '{}' (id: {}) has dependency on task '{outside}' which is outside the subtree rooted at '{}' (id: \

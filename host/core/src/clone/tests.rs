@@ -111,9 +111,19 @@ fn a_copy_is_a_clean_tree_with_the_same_definitions() {
         assert_eq!((copy.origin_type, copy.original_task_id.as_ref()), (OriginType::Copy, Some(&source.id)));
         assert_eq!(
             (&copy.name, copy.priority, &copy.executor, &copy.params, &copy.schemas, &copy.description),
-            (&source.name, source.priority, &source.executor, &source.params, &source.schemas, &source.description)
+            (
+                &source.name,
+                source.priority,
+                &source.executor,
+                &source.params,
+                &source.schemas,
+                &source.description
+            )
         );
-        assert_eq!((&copy.metadata, copy.retry, copy.timeout_ms), (&source.metadata, source.retry, source.timeout_ms));
+        assert_eq!(
+            (&copy.metadata, copy.retry, copy.timeout_ms),
+            (&source.metadata, source.retry, source.timeout_ms)
+        );
         assert_eq!(copy.has_children, source.has_children);
     }
     assert_eq!(copies[2].inputs.value(), json!({"n": 1}));
@@ -126,8 +136,7 @@ fn a_copy_is_a_clean_tree_with_the_same_definitions() {
 #[test]
 fn changes_are_for_the_copies_and_the_name_for_the_root() {
     let changes = TaskPatch { name: Some("new".into()), priority: Some(3), ..TaskPatch::default() };
-    let request =
-        CloneRequest { changes, user_id: Some("bob".into()), ..CloneRequest::copy("a".into()) };
+    let request = CloneRequest { changes, user_id: Some("bob".into()), ..CloneRequest::copy("a".into()) };
     let clone = made(&tree(), &request, &[]);
     let names: Vec<_> = clone.tree.tasks.iter().map(|task| (task.name.as_str(), task.priority)).collect();
     assert_eq!((names, clone.tree.user_id.as_deref()), (vec![("new", 3), ("a1", 3)], Some("bob")));
@@ -144,7 +153,10 @@ fn links_need_completed_tasks_of_the_same_owner() {
     let same = CloneRequest { user_id: Some("ann".into()), ..link };
     let links = preview(&made(&completed(tree()), &same, &[]), NOW);
     for link in &links {
-        assert_eq!((link.status, link.origin_type, link.is_link), (TaskStatus::Completed, OriginType::Link, true));
+        assert_eq!(
+            (link.status, link.origin_type, link.is_link),
+            (TaskStatus::Completed, OriginType::Link, true)
+        );
         assert_eq!((link.inputs.as_str(), link.params.as_str(), &link.result), ("null", "null", &None));
     }
     // What a link depends on outside is dropped: it never runs.
@@ -160,7 +172,10 @@ fn only_the_named_tasks_of_a_mixed_clone_are_links() {
     assert!(refused(&completed(tree()), &ghost).1.contains("'ghost' is not part of"));
     let request = CloneRequest { link: vec!["a".into()], ..mixed };
     let clone = made(&completed(tree()), &request, &[]);
-    assert_eq!(clone.origins.iter().map(|origin| origin.link).collect::<Vec<_>>(), [false, true, false, false]);
+    assert_eq!(
+        clone.origins.iter().map(|origin| origin.link).collect::<Vec<_>>(),
+        [false, true, false, false]
+    );
     let named = CloneRequest { mode: CloneMode::Copy, ..request };
     assert!(refused(&tree(), &named).1.contains("goes with origin_type 'mixed'"));
 }
@@ -174,7 +189,10 @@ fn clones_of_links_are_clones_of_their_originals() {
     assert!(made(&links, &of_links, &source).origins.iter().zip(&source).all(|(o, s)| o.original == s.id));
     let copies = preview(&made(&links, &CloneRequest::copy(links[0].id.clone()), &source), NOW);
     assert_eq!(copies[2].inputs.value(), json!({"n": 1}));
-    assert_eq!((copies[2].executor.as_deref(), copies[2].original_task_id.as_ref()), (Some("x"), Some(&"a1".into())));
+    assert_eq!(
+        (copies[2].executor.as_deref(), copies[2].original_task_id.as_ref()),
+        (Some("x"), Some(&"a1".into()))
+    );
     // The original's inputs name the original's dependency.
     assert_eq!(copies[3].inputs.value()["from"]["$from"], copies[2].id.as_str());
     let request = CloneRequest::copy(links[0].id.clone());
@@ -190,11 +208,17 @@ fn an_archive_takes_no_connecting_tasks() {
         {"id": "b", "name": "b", "parent_id": "r"},
     ])));
     let archive = CloneRequest { mode: CloneMode::Archive, ..CloneRequest::copy("a".into()) };
-    assert!(refused(&source, &archive).1.contains("Cannot copy/archive a subtree with external dependencies"));
+    assert!(
+        refused(&source, &archive).1.contains("Cannot copy/archive a subtree with external dependencies")
+    );
     assert_eq!(names(&source, &CloneRequest { auto_include_deps: true, ..archive.clone() }), "a b");
     let pending = CloneRequest { task: "b".into(), ..archive };
     assert_eq!(names(&source, &pending), "b");
-    assert!(refused(&tree(), &CloneRequest { task: "a1".into(), ..pending }).1.starts_with("Cannot archive task 'a1'"));
+    assert!(
+        refused(&tree(), &CloneRequest { task: "a1".into(), ..pending })
+            .1
+            .starts_with("Cannot archive task 'a1'")
+    );
 }
 
 #[test]
@@ -217,7 +241,10 @@ fn a_link_is_read_at_its_own_place() {
     let link = CloneRequest { mode: CloneMode::Link, ..CloneRequest::copy("r".into()) };
     let links = preview(&made(&source, &link, &[]), NOW);
     let read = read_through(links[2].clone(), &source[2]);
-    assert_eq!((&read.id, &read.parent_id, &read.tree_id), (&links[2].id, &links[2].parent_id, &links[2].tree_id));
+    assert_eq!(
+        (&read.id, &read.parent_id, &read.tree_id),
+        (&links[2].id, &links[2].parent_id, &links[2].tree_id)
+    );
     assert_eq!((&read.result, &read.inputs), (&source[2].result, &source[2].inputs));
     assert_eq!((read.origin_type, read.original_task_id.as_ref()), (OriginType::Link, Some(&source[2].id)));
 }

@@ -105,12 +105,16 @@ fn the_executor_has_three_names() {
 
 #[test]
 fn size_and_depth_are_limited_by_name() {
-    let deep = tree(json!([{"name": "a"}, {"name": "b", "parent_id": "a"}, {"name": "c", "parent_id": "b"}])).unwrap();
+    let deep = tree(json!([{"name": "a"}, {"name": "b", "parent_id": "a"}, {"name": "c", "parent_id": "b"}]))
+        .unwrap();
     let limits = |max_tasks, max_depth| TreeLimits { max_tasks, max_depth, ..TreeLimits::default() };
     assert_eq!(deep.check_size(limits(3, 3)), Ok(()));
     let error = deep.check_size(limits(3, 2)).unwrap_err();
     assert_eq!(error.code, ErrorCode::LimitExceeded);
-    assert!(error.message.contains("Task 'c' stands on level 3") && error.message.contains("limits.max_depth"), "{error}");
+    assert!(
+        error.message.contains("Task 'c' stands on level 3") && error.message.contains("limits.max_depth"),
+        "{error}"
+    );
     assert!(deep.check_size(limits(2, 3)).unwrap_err().message.contains("limits.max_tasks"));
 }
 

@@ -88,7 +88,10 @@ mod tests {
         assert_eq!(owner(None, Some(json!("a"))), Ok(Some("a".into())));
         assert_eq!(owner(Some("a".into()), Some(json!("a"))), Ok(Some("a".into())));
         for wrong in [json!("b"), json!(3)] {
-            assert_eq!(owner(Some("a".into()), Some(wrong)).unwrap_err().data["field"], "reset_fields.user_id");
+            assert_eq!(
+                owner(Some("a".into()), Some(wrong)).unwrap_err().data["field"],
+                "reset_fields.user_id"
+            );
         }
     }
 }

@@ -142,12 +142,7 @@ fn refuse_unsupported(params: &ExecuteParams) -> Result<()> {
 }
 
 /// Starts an existing task. The inner error is an answer: there is nothing to wait for.
-async fn start(
-    engine: &Engine,
-    task: TaskId,
-    rerun: bool,
-    after: Seq,
-) -> Result<Result<Begun, Executed>> {
+async fn start(engine: &Engine, task: TaskId, rerun: bool, after: Seq) -> Result<Result<Begun, Executed>> {
     let started = engine.execute(&task, rerun).await?;
     let (tree, tree_id, root, execution) = match started {
         Execution::Started { tree, tree_id, root, execution } => (tree, tree_id, root, execution),

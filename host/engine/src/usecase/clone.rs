@@ -62,7 +62,8 @@ impl Engine {
         save: bool,
     ) -> Result<Vec<Task>> {
         if request.changes != TaskPatch::default() {
-            let text = "an archive is the task itself and cannot differ from it; leave it out, or make a copy";
+            let text =
+                "an archive is the task itself and cannot differ from it; leave it out, or make a copy";
             return Err(Error::invalid_params("reset_fields", text));
         }
         let tasks = selection.tasks.iter().map(|i| &tree[*i]);

@@ -13,8 +13,8 @@ use apflow_core::task::OriginType;
 use sqlx::AssertSqlSafe;
 
 use super::SqliteStore;
-use super::events;
 use super::clone::LINK;
+use super::events;
 use super::skeleton::{ARMED, ORIGIN, STATUS};
 use super::transaction::Writing;
 use crate::rows::{at, origin, status, to_json};

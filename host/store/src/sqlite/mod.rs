@@ -31,8 +31,9 @@ use apflow_core::id::{NodeId, Seq, TaskId};
 use apflow_core::lease::Session;
 use apflow_core::receipt::{NewReceipt, Receipt};
 use apflow_core::store::{
-    CancelRequest, Cancellation, Deleted, EventQuery, ExecuteRequest, Execution, Inserted, InsertedOnce, Opened, Page,
-    Progress, QueueFacts, StatusCounts, Store, TaskFilter, TaskPatch, TreeState, Turn, TurnOutcome,
+    CancelRequest, Cancellation, Deleted, EventQuery, ExecuteRequest, Execution, Inserted, InsertedOnce,
+    Opened, Page, Progress, QueueFacts, StatusCounts, Store, TaskFilter, TaskPatch, TreeState, Turn,
+    TurnOutcome,
 };
 use apflow_core::task::{Attempt, Task};
 use apflow_core::tree::NewTree;

@@ -105,7 +105,9 @@ pub(super) async fn progress(store: &SqliteStore, id: &TaskId) -> Result<Option<
     });
     let statement = sqlx::query(text.as_str()).bind(id.as_str().to_owned());
     let rows = store
-        .read(statement, |row| Ok((status(at(row, 0)?)?, at::<i64>(row, 1)?.unsigned_abs(), at::<f64>(row, 2)?)))
+        .read(statement, |row| {
+            Ok((status(at(row, 0)?)?, at::<i64>(row, 1)?.unsigned_abs(), at::<f64>(row, 2)?))
+        })
         .await?;
     let mut progress = Progress::default();
     for (status, count, reported) in &rows {

@@ -78,7 +78,9 @@ SELECT t.n, x.n, x.id, r.id, x.status, x.execution, x.root, x.last
     /// All tasks of the tree with these first and last keys, in pre-order.
     pub(super) async fn skeleton(&mut self, keys: (i64, i64)) -> Result<Vec<Node>> {
         static TASKS: LazyLock<String> = LazyLock::new(|| {
-            format!("SELECT t.n, t.parent, {STATUS}, {ORIGIN} FROM tasks t WHERE t.n BETWEEN $1 AND $2 ORDER BY t.n")
+            format!(
+                "SELECT t.n, t.parent, {STATUS}, {ORIGIN} FROM tasks t WHERE t.n BETWEEN $1 AND $2 ORDER BY t.n"
+            )
         });
         let statement = sqlx::query(TASKS.as_str()).bind(keys.0).bind(keys.1);
         let read = |row: &sqlx::sqlite::SqliteRow| {

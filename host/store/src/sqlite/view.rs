@@ -61,7 +61,8 @@ pub(super) fn view(row: &SqliteRow) -> Result<Task> {
     let is_of_definition =
         edited_at.is_none_or(|edited| newest.started_at.is_some_and(|began| edited <= began));
     let mut more = More::read(at(row, 10)?)?;
-    let (kind, archived_at) = (origin(at::<Option<i64>>(row, 28)?.unwrap_or_default())?, optional_time(row, 30)?);
+    let (kind, archived_at) =
+        (origin(at::<Option<i64>>(row, 28)?.unwrap_or_default())?, optional_time(row, 30)?);
     let run_with = newest.inputs.filter(|_| is_of_definition);
     let defined_inputs = run_with.is_some().then(|| json(row, 8)).transpose()?;
     let mut task = Task {

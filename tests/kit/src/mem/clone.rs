@@ -37,7 +37,11 @@ pub(super) fn insert(state: &mut State, clone: &NewClone, now: Timestamp) -> Res
         state.trees[tree].ended_at = Some(now);
     }
     let count = clone.tree.tasks.len();
-    Transaction::new(state, now).note_tree(tree, EventKind::TreeCreated, Some(json!({"tasks": count}).into()));
+    Transaction::new(state, now).note_tree(
+        tree,
+        EventKind::TreeCreated,
+        Some(json!({"tasks": count}).into()),
+    );
     Ok(Inserted { tree, execution: None })
 }
 
@@ -60,15 +64,20 @@ fn complete(state: &mut State, key: TaskKey, now: Timestamp) {
 
 pub(super) fn archive(state: &mut State, ids: &[TaskId], now: Timestamp) -> Result<()> {
     let keys = ids.iter().map(|id| state.key_of(id)).collect::<Result<Vec<_>>>()?;
-    check_completed("archive these tasks", keys.iter().map(|key| &state.tasks[*key]).map(|row| (&row.id, row.status)))?;
-    let mut keys: Vec<TaskKey> = keys.into_iter().filter(|key| state.tasks[*key].archived_at.is_none()).collect();
+    check_completed(
+        "archive these tasks",
+        keys.iter().map(|key| &state.tasks[*key]).map(|row| (&row.id, row.status)),
+    )?;
+    let mut keys: Vec<TaskKey> =
+        keys.into_iter().filter(|key| state.tasks[*key].archived_at.is_none()).collect();
     keys.sort_unstable();
     keys.dedup();
     let mut work = Transaction::new(state, now);
     for key in keys {
         let row = &mut work.state.tasks[key];
         row.archived_at = Some(now);
-        let note = TaskNote { kind: EventKind::TaskUpdated, attempt: row.attempt, started_at: None, data: None };
+        let note =
+            TaskNote { kind: EventKind::TaskUpdated, attempt: row.attempt, started_at: None, data: None };
         work.note_task(key, note);
     }
     Ok(())

@@ -109,13 +109,19 @@ pub async fn a_link_is_completed_and_empty(store: Arc<dyn Store>) {
     rig.wait_ms(5);
     let link = rig.make_clone(&request("r", CloneMode::Link, &[])).await;
     let task = rig.task(&link["a"]).await;
-    assert_eq!((task.status, task.origin_type, task.is_link), (TaskStatus::Completed, OriginType::Link, true));
+    assert_eq!(
+        (task.status, task.origin_type, task.is_link),
+        (TaskStatus::Completed, OriginType::Link, true)
+    );
     assert_eq!((task.progress, task.completed_at, task.started_at), (1.0, Some(rig.now), None));
     assert_eq!((&task.inputs, &task.params, &task.schemas), (&Json::null(), &Json::null(), &Json::null()));
     assert_eq!((task.result, task.executor, task.attempt), (None, None, 0));
     assert_eq!(task.original_task_id, Some("a".into()));
     let attempts = rig.store.attempts(&task.id).await.unwrap();
-    assert_eq!(attempts.iter().map(|one| (one.attempt, one.status)).collect::<Vec<_>>(), [(0, TaskStatus::Completed)]);
+    assert_eq!(
+        attempts.iter().map(|one| (one.attempt, one.status)).collect::<Vec<_>>(),
+        [(0, TaskStatus::Completed)]
+    );
     assert_eq!((attempts[0].node.clone(), attempts[0].completed_at), (None, rig.now));
     let state = rig.store.tree_state(&task.id).await.unwrap().unwrap();
     assert_eq!((state.status, state.execution, state.ended_at), (TreeStatus::Completed, 0, Some(rig.now)));
@@ -148,7 +154,10 @@ pub async fn copies_take_the_results_of_links(store: Arc<dyn Store>) {
     rig.complete(&[run]).await;
     let run = rig.claim_one("r").await;
     let link = &run.dependencies[0];
-    assert_eq!((link.id.as_str(), link.name.as_str(), link.status), (mixed["a"].as_str(), "a", TaskStatus::Completed));
+    assert_eq!(
+        (link.id.as_str(), link.name.as_str(), link.status),
+        (mixed["a"].as_str(), "a", TaskStatus::Completed)
+    );
     assert_eq!((link.executor.as_deref(), link.schemas.value()), (Some("y"), json!({"s": 1})));
     assert_eq!(link.result.as_ref().map(Json::value), Some(json!({"of": "a"})));
     rig.complete(&[run]).await;
@@ -183,7 +192,10 @@ pub async fn clones_of_clones_name_the_original(store: Arc<dyn Store>) {
     assert_eq!(rig.task(&second["r"]).await.original_task_id, Some("r".into()));
     let copy = rig.make_clone(&request(&second["r"], CloneMode::Copy, &[])).await;
     let task = rig.task(&copy["r"]).await;
-    assert_eq!((task.original_task_id, task.executor.as_deref()), (Some("r".into()), Some(crate::trees::EXECUTOR)));
+    assert_eq!(
+        (task.original_task_id, task.executor.as_deref()),
+        (Some("r".into()), Some(crate::trees::EXECUTOR))
+    );
     let of_copy = rig.make_clone(&request(&copy["r"], CloneMode::Copy, &[])).await;
     assert_eq!(rig.task(&of_copy["r"]).await.original_task_id, Some(copy["r"].as_str().into()));
     assert!(!rig.task(&link["r"]).await.has_references);
@@ -220,7 +232,10 @@ pub async fn a_taken_id_leaves_nothing(store: Arc<dyn Store>) {
     let error = rig.store.insert_clone(&clone, rig.now).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::InvalidTree);
     assert!(error.message.contains("id: a"), "{error}");
-    assert_eq!((rig.last_seq().await, rig.store.count(TaskFilter::default()).await.unwrap().total()), (seq, 2));
+    assert_eq!(
+        (rig.last_seq().await, rig.store.count(TaskFilter::default()).await.unwrap().total()),
+        (seq, 2)
+    );
     assert!(!rig.task("r").await.has_references);
 }
 

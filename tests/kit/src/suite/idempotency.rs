@@ -10,7 +10,12 @@ use serde_json::{Value, json};
 use super::rig::{Rig, tree};
 
 /// The tree has new ids each time, as that of a caller who leaves them to the host.
-async fn insert(rig: &Rig, key: &str, tasks: &Value, execute: bool) -> apflow_core::error::Result<InsertedOnce> {
+async fn insert(
+    rig: &Rig,
+    key: &str,
+    tasks: &Value,
+    execute: bool,
+) -> apflow_core::error::Result<InsertedOnce> {
     let receipt = NewReceipt::new(key, "tasks.create", tasks).unwrap();
     rig.store.insert_once(&tree(tasks.clone()), &receipt, execute, rig.now).await
 }
@@ -33,8 +38,14 @@ pub async fn the_same_request_gets_the_same_tree(store: Arc<dyn Store>) {
     let (seq, before) = (rig.last_seq().await, rig.now);
     rig.wait_ms(5);
     let second = insert(&rig, "k", &two(None), false).await.unwrap();
-    assert_eq!(second, InsertedOnce { receipt: Receipt { created_at: before, ..first.receipt }, inserted: None });
-    assert_eq!((rig.last_seq().await, rig.store.count(TaskFilter::default()).await.unwrap().total()), (seq, 2));
+    assert_eq!(
+        second,
+        InsertedOnce { receipt: Receipt { created_at: before, ..first.receipt }, inserted: None }
+    );
+    assert_eq!(
+        (rig.last_seq().await, rig.store.count(TaskFilter::default()).await.unwrap().total()),
+        (seq, 2)
+    );
     assert_eq!(rig.store.receipt(None, "k").await.unwrap(), Some(second.receipt));
     assert_eq!(rig.store.receipt(None, "other").await.unwrap(), None);
 }
@@ -55,7 +66,10 @@ pub async fn other_content_is_a_conflict(store: Arc<dyn Store>) {
     let first = insert(&rig, "k", &two(None), false).await.unwrap().receipt;
     let seq = rig.last_seq().await;
     let error = insert(&rig, "k", &json!([{"name": "r"}]), false).await.unwrap_err();
-    assert_eq!((error.code, &error.data["tree_id"]), (ErrorCode::IdempotencyConflict, &first.tree_id.as_str().into()));
+    assert_eq!(
+        (error.code, &error.data["tree_id"]),
+        (ErrorCode::IdempotencyConflict, &first.tree_id.as_str().into())
+    );
     assert_eq!(rig.last_seq().await, seq);
     insert(&rig, "l", &json!([{"name": "r"}]), false).await.unwrap();
 }

@@ -127,7 +127,10 @@ pub async fn progress_is_of_a_task_and_what_is_below(store: Arc<dyn Store>) {
     rig.store.turn(Turn { progress, ..rig.asks(&rig.session, Vec::new(), 0) }).await.unwrap();
     let of = async |id: &str| rig.store.progress(&id.into()).await.unwrap().unwrap();
     let tree = of("r").await;
-    assert_eq!(tree.counts, StatusCounts { in_progress: 3, completed: 1, failed: 1, ..StatusCounts::default() });
+    assert_eq!(
+        tree.counts,
+        StatusCounts { in_progress: 3, completed: 1, failed: 1, ..StatusCounts::default() }
+    );
     assert!((tree.done - 1.75).abs() < 1e-9 && (tree.fraction() - 0.35).abs() < 1e-9, "{tree:?}");
     assert!((of("a").await.fraction() - 0.75).abs() < 1e-9);
     assert_eq!(of("b").await.counts, StatusCounts { failed: 1, ..StatusCounts::default() });
