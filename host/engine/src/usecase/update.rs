@@ -129,7 +129,7 @@ fn read_field(
         "schemas" => patch.schemas = Some(object(value)?),
         "executor" => match value {
             Value::String(id) if !id.is_empty() && id.len() <= MAX_EXECUTOR_BYTES => {
-                patch.executor = Some(Some(id))
+                patch.executor = Some(Some(id));
             }
             Value::Null => patch.executor = Some(None),
             other => {

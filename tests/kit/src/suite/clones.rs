@@ -146,7 +146,7 @@ pub async fn copies_take_the_results_of_links(store: Arc<dyn Store>) {
     rig.turn(vec![completed_with(&runs[0], json!({"of": "a"})), completed_with(&runs[1], json!(2))], 0).await;
     rig.drain().await;
     let mixed = rig.make_clone(&request("r", CloneMode::Mixed, &["a"])).await;
-    let origins = [&mixed["r"], &mixed["a"], &mixed["b"]].map(|id| id.as_str());
+    let origins = [&mixed["r"], &mixed["a"], &mixed["b"]].map(String::as_str);
     assert_eq!(rig.statuses(&origins).await, "pending completed pending");
     assert_eq!(rig.tree_status(&mixed["r"]).await, TreeStatus::Pending);
     rig.execute(&mixed["r"]).await;
