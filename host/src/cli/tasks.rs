@@ -277,7 +277,7 @@ async fn act(
         }
         TasksCommand::Delete(_) => output.show(&answer, render::deleted),
         TasksCommand::Clone(args) => {
-            output.show(&answer, |answer| render::cloned(answer, &args.mode, args.dry_run))
+            output.show(&answer, |answer| render::cloned(answer, &args.mode, args.dry_run));
         }
         TasksCommand::Progress(_) => output.show(&answer, render::progress),
         TasksCommand::Explain(_) => output.show(&answer, render::explanation),
