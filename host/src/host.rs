@@ -37,7 +37,8 @@ impl HostBuilder {
         self
     }
 
-    /// Keeps tasks and events in this database: `sqlite:PATH`, made if it is missing, or `sqlite::memory:`.
+    /// Keeps tasks and events in this database: `sqlite:PATH`, made if it is missing, `sqlite::memory:`, or
+    /// `postgres://USER@HOST:PORT/DATABASE`, which may be shared with other hosts if each has a node name of its own.
     #[must_use]
     pub fn database(mut self, url: impl Into<String>) -> Self {
         self.config.database.url = url.into();

@@ -3,6 +3,7 @@
 //! [`clock::Clock`]). No I/O, no runtime, no database, no WebAssembly: it builds in seconds and everything else may
 //! depend on it.
 
+pub mod breaker;
 pub mod clock;
 pub mod clone;
 pub mod deletion;

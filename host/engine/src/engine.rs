@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use apflow_core::breaker::BreakerPolicy;
 use apflow_core::clock::{Clock, Timestamp};
 use apflow_core::draft::TreeLimits;
 use apflow_core::error::{Error, ErrorCode, Result};
@@ -15,6 +16,7 @@ use apflow_core::store::Store;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use crate::breakers::Breakers;
 use crate::events::EventHub;
 use crate::inbox::Inbox;
 use crate::runs::Runs;
@@ -34,6 +36,8 @@ pub struct EngineOptions {
     pub limits: TreeLimits,
     /// Longest time for one attempt of a task that names none; none for no limit but the plugin's own.
     pub default_timeout: Option<Duration>,
+    /// When an executor is left alone for a while.
+    pub breaker: BreakerPolicy,
     /// How long [`Engine::stop`] waits for runs before it interrupts them.
     pub stop_grace: Duration,
     /// Version to show.
@@ -48,6 +52,7 @@ impl Default for EngineOptions {
             lease: LeasePolicy::default(),
             limits: TreeLimits::default(),
             default_timeout: None,
+            breaker: BreakerPolicy::default(),
             stop_grace: Duration::from_secs(5),
             version: env!("CARGO_PKG_VERSION").into(),
         }
@@ -78,6 +83,7 @@ pub(crate) struct Shared {
     /// Whether there may be ready tasks to claim.
     pub(crate) claimable: AtomicBool,
     pub(crate) runs: Runs,
+    pub(crate) breakers: Breakers,
     pub(crate) events: EventHub,
     pub(crate) schemas: Schemas,
     stopping: watch::Sender<bool>,
@@ -148,6 +154,7 @@ impl Engine {
         let last_seq = store.last_seq().await?;
         let shared = Arc::new(Shared {
             runs: Runs::new(options.max_concurrent_runs),
+            breakers: Breakers::new(options.breaker),
             store,
             plugins,
             clock,

@@ -43,6 +43,8 @@ pub(super) const KEYS: &[Key] = &[
     key("engine.max_concurrent_runs", Kind::Number, &[]),
     key("engine.lease_ms", Kind::Number, &[]),
     key("engine.default_timeout_ms", Kind::Number, &[]),
+    key("engine.breaker_failures", Kind::Number, &[]),
+    key("engine.breaker_cool_down_ms", Kind::Number, &[]),
     key("engine.stop_grace_ms", Kind::Number, &[]),
     key("limits.max_tasks", Kind::Number, &[]),
     key("limits.max_depth", Kind::Number, &[]),

@@ -8,8 +8,9 @@ use apflow_core::json::Json;
 use apflow_core::retry::RetryPolicy;
 use apflow_core::task::{Attempt, DependencyKind, OriginType, TaskStatus, TreeStatus};
 use serde::{Deserialize, Serialize};
+use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Decode, Row, Sqlite, Type};
+use sqlx::{Column as _, Row};
 
 use crate::error::{corrupt, store, unreadable};
 
@@ -132,39 +133,116 @@ pub(crate) fn from_json<'t, T: Deserialize<'t>>(what: &str, text: &'t str) -> Re
     serde_json::from_str(text).map_err(|error| unreadable(what, error))
 }
 
-/// A column by position. Without the driver's own check of types, which asks SQLite about each value of each row: tables are
-/// strict, and what does not fit fails to decode all the same.
-pub(crate) fn at<'r, T: Decode<'r, Sqlite> + Type<Sqlite>>(row: &'r SqliteRow, column: usize) -> Result<T> {
-    row.try_get_unchecked(column).map_err(store)
+/// A row of either database, reduced to the four types that columns have. Without the driver's own check of types, which
+/// asks SQLite about each value of each row: tables are strict, and what does not fit fails to decode all the same.
+pub(crate) trait Cells: Send + Sync + 'static {
+    fn int(&self, column: usize) -> Result<Option<i64>>;
+    fn real(&self, column: usize) -> Result<Option<f64>>;
+    fn text(&self, column: usize) -> Result<Option<&str>>;
+    fn flag(&self, column: usize) -> Result<Option<bool>>;
+    /// What a row of a [`crate::database::Step`] or of a turn is about, where they give rows of several kinds.
+    fn what(&self) -> Result<&str>;
+}
+
+macro_rules! cells {
+    ($row:ty, $what:expr) => {
+        impl Cells for $row {
+            fn int(&self, column: usize) -> Result<Option<i64>> {
+                self.try_get_unchecked(column).map_err(store)
+            }
+
+            fn real(&self, column: usize) -> Result<Option<f64>> {
+                self.try_get_unchecked(column).map_err(store)
+            }
+
+            fn text(&self, column: usize) -> Result<Option<&str>> {
+                self.try_get_unchecked(column).map_err(store)
+            }
+
+            fn flag(&self, column: usize) -> Result<Option<bool>> {
+                self.try_get_unchecked(column).map_err(store)
+            }
+
+            fn what(&self) -> Result<&str> {
+                let what: fn(&Self) -> Result<&str> = $what;
+                what(self)
+            }
+        }
+    };
+}
+
+cells!(SqliteRow, |row| Ok(row.column(0).name()));
+// The last column of the type `answer`.
+cells!(PgRow, |row| Ok(row.text(12)?.unwrap_or_default()));
+
+/// A type that columns are read as.
+pub(crate) trait Cell<'r>: Sized {
+    fn of(row: &'r impl Cells, column: usize) -> Result<Self>;
+}
+
+macro_rules! cell {
+    ($($type:ty, $read:ident, $convert:expr;)*) => {$(
+        impl<'r> Cell<'r> for Option<$type> {
+            fn of(row: &'r impl Cells, column: usize) -> Result<Self> {
+                row.$read(column)?.map($convert).transpose()
+            }
+        }
+
+        impl<'r> Cell<'r> for $type {
+            fn of(row: &'r impl Cells, column: usize) -> Result<Self> {
+                at::<Option<$type>>(row, column)?
+                    .ok_or_else(|| corrupt(format!("Column {column} of a stored row is null, which it must not be")))
+            }
+        }
+    )*};
+}
+
+cell! {
+    i64, int, Ok;
+    u32, int, narrow;
+    u8, int, narrow;
+    f64, real, Ok;
+    bool, flag, Ok;
+    &'r str, text, Ok;
+    String, text, |text| Ok(text.to_owned());
+}
+
+fn narrow<T: TryFrom<i64>>(number: i64) -> Result<T> {
+    T::try_from(number).map_err(|_| corrupt(format!("A stored number is out of range: {number}")))
+}
+
+/// A column by position.
+pub(crate) fn at<'r, T: Cell<'r>>(row: &'r impl Cells, column: usize) -> Result<T> {
+    T::of(row, column)
 }
 
 /// A column that holds a JSON document.
-pub(crate) fn json(row: &SqliteRow, column: usize) -> Result<Json> {
+pub(crate) fn json(row: &impl Cells, column: usize) -> Result<Json> {
     at::<&str>(row, column).map(Json::trusted)
 }
 
 /// A column that may hold a JSON document.
-pub(crate) fn optional_json(row: &SqliteRow, column: usize) -> Result<Option<Json>> {
+pub(crate) fn optional_json(row: &impl Cells, column: usize) -> Result<Option<Json>> {
     at::<Option<&str>>(row, column).map(|text| text.map(Json::trusted))
 }
 
 /// A column that holds a point in time.
-pub(crate) fn time(row: &SqliteRow, column: usize) -> Result<Timestamp> {
+pub(crate) fn time(row: &impl Cells, column: usize) -> Result<Timestamp> {
     at(row, column).map(Timestamp::from_micros)
 }
 
 /// A column that may hold a point in time.
-pub(crate) fn optional_time(row: &SqliteRow, column: usize) -> Result<Option<Timestamp>> {
+pub(crate) fn optional_time(row: &impl Cells, column: usize) -> Result<Option<Timestamp>> {
     at::<Option<i64>>(row, column).map(|micros| micros.map(Timestamp::from_micros))
 }
 
 /// A column that holds the error of an attempt.
-pub(crate) fn optional_error(row: &SqliteRow, column: usize) -> Result<Option<TaskError>> {
+pub(crate) fn optional_error(row: &impl Cells, column: usize) -> Result<Option<TaskError>> {
     at::<Option<&str>>(row, column)?.map(|text| from_json("task error", text)).transpose()
 }
 
 /// An attempt; columns: attempt, status, node, started_at, ended_at, result, error, inputs, receipt.
-pub(crate) fn attempt(row: &SqliteRow) -> Result<Attempt> {
+pub(crate) fn attempt(row: &impl Cells) -> Result<Attempt> {
     Ok(Attempt {
         attempt: at(row, 0)?,
         status: status(at(row, 1)?)?,

@@ -6,16 +6,15 @@ use std::sync::{LazyLock, OnceLock};
 use apflow_core::clock::Timestamp;
 use apflow_core::error::{Error, ErrorCode, Result};
 use apflow_core::event::EventKind;
-use apflow_core::id::{TaskKey, TreeKey};
-use apflow_core::plan::{self, Node};
+use apflow_core::id::TreeKey;
 use apflow_core::store::Inserted;
-use apflow_core::task::{OriginType, TaskStatus};
 use apflow_core::tree::{NewTask, NewTree};
 
 use super::SqliteStore;
-use super::transaction::{Failure, Statement, Writing};
-use crate::error::{is_taken, store};
-use crate::rows::{More, at, kind_number, to_json};
+use super::transaction::{Statement, Writing};
+use crate::database::Failure;
+use crate::rows::{at, kind_number, to_json};
+use crate::verbs::insert::{armed, more, refused};
 
 /// Rows of one piece. Few sizes, or each would be a statement of its own to prepare and to keep; rows that are not needed
 /// are bound as nulls and skipped.
@@ -53,7 +52,7 @@ pub(super) enum Frame {
 
 /// Writes a tree; gives its key.
 pub(super) async fn write(
-    writing: &mut Writing<'_>,
+    writing: &mut Writing,
     tree: &NewTree,
     execute: bool,
     now: Timestamp,
@@ -82,33 +81,10 @@ pub(super) async fn write(
         let statement = piece.statement().map_err(Failure::Row)?;
         match is_last && frame == Frame::Whole {
             true => writing.run(statement, read_key).await?,
-            false => writing.step(statement, read_key).await?,
+            false => writing.continue_with(statement, read_key).await?,
         }
     }
     key.ok_or_else(|| Failure::Row(Error::new(ErrorCode::Internal, "A tree was written without a key")))
-}
-
-/// For each task, how many others it waits for.
-fn armed(tree: &NewTree) -> Vec<u32> {
-    let key = |position: usize| TaskKey(position as i64);
-    let nodes: Vec<Node> = tree
-        .tasks
-        .iter()
-        .enumerate()
-        .map(|(i, task)| Node {
-            key: key(i),
-            parent: task.parent.map(key),
-            status: TaskStatus::Pending,
-            origin: OriginType::Create,
-            dependencies: task.dependencies.iter().map(|d| (key(d.target), d.required)).collect(),
-        })
-        .collect();
-    let mut counts = vec![0; tree.tasks.len()];
-    // All tasks are pending, so all are armed: those that the plan does not call waiting are ready.
-    for (task, count) in plan::execution(&nodes, key(0), false).waiting {
-        counts[task.0 as usize] = count;
-    }
-    counts
 }
 
 /// Up to a hundred tasks of a tree.
@@ -130,13 +106,6 @@ impl Piece<'_> {
         let size = SIZES.iter().position(|size| *size >= self.tasks.len()).unwrap_or(SIZES.len() - 1);
         let mut statement = sqlx::query(text(size, self.is_first, self.is_last, self.frame));
         for (i, task) in self.tasks.iter().enumerate() {
-            let more = More {
-                schemas: None,
-                metadata: task.metadata.clone(),
-                retry: task.retry,
-                timeout_ms: task.timeout_ms,
-                description: task.description.clone(),
-            };
             statement = statement
                 .bind((self.first + i) as i64)
                 .bind(task.parent.map(|parent| parent as i64))
@@ -146,7 +115,7 @@ impl Piece<'_> {
                 .bind(task.executor.clone())
                 .bind(task.inputs.as_str().to_owned())
                 .bind(task.params.as_str().to_owned())
-                .bind(more.with_schemas(&task.schemas).text()?);
+                .bind(more(task)?);
         }
         for _ in self.tasks.len() * COLUMNS..SIZES[size] * COLUMNS {
             statement = statement.bind(None::<i64>);
@@ -249,39 +218,3 @@ INSERT INTO waiting (n, tree, waiting_on, priority, due, attempt, base, token)
 SELECT f.base + (j.value->>0), f.tree, j.value->>2, j.value->>1, NEW.now, 0, 0, 0
   FROM jsonb_each(NEW.queued) AS j CROSS JOIN fresh f WHERE j.value->>2 > 0;
 ";
-
-/// Names the id that is taken. Only asked after a refusal: to look first would cost every insert a lookup per task.
-pub(super) async fn refused(store_: &SqliteStore, tree: &NewTree, failure: Failure) -> Error {
-    let error = match failure {
-        Failure::Statement(error) => error,
-        Failure::Row(error) => return error,
-    };
-    if is_taken(&error, "trees.id") {
-        return Error::new(
-            ErrorCode::InvalidTree,
-            format!("Task tree id already exists in database (tree_id: {}).", tree.id),
-        )
-        .with("tree_id", tree.id.as_str());
-    }
-    if !is_taken(&error, "tasks.id") {
-        return store(error);
-    }
-    match taken(store_, tree).await {
-        Ok(Some(id)) => {
-            Error::new(ErrorCode::InvalidTree, format!("Task id already exists in database (id: {id})."))
-                .with("task_id", id)
-        }
-        Ok(None) => store(error),
-        Err(error) => error,
-    }
-}
-
-/// The first task of the tree whose id is in the database.
-async fn taken(store: &SqliteStore, tree: &NewTree) -> Result<Option<String>> {
-    let ids: Vec<&str> = tree.tasks.iter().map(|task| task.id.as_str()).collect();
-    let statement = sqlx::query(
-        "SELECT t.id FROM json_each($1) AS j CROSS JOIN tasks t ON t.id = j.value ORDER BY j.key LIMIT 1",
-    )
-    .bind(to_json("list of ids", &ids)?);
-    Ok(store.read(statement, |row| at::<String>(row, 0)).await?.pop())
-}

@@ -7,19 +7,20 @@ use apflow_core::error::{Result, TaskError};
 use apflow_core::id::{NodeId, TaskId, TreeId};
 use apflow_core::json::Json;
 use apflow_core::task::{Dependency, OriginType, Schedule, Task, TaskStatus};
-use sqlx::sqlite::SqliteRow;
 
 use super::skeleton::STATUS;
+use crate::database::Dialect;
 use crate::rows::{
-    More, at, from_json, json, kind, optional_error, optional_json, optional_time, origin, status, time,
+    Cells, More, at, from_json, json, kind, optional_error, optional_json, optional_time, origin, status,
+    time,
 };
 
 /// The columns that [`view`] reads.
-pub(super) fn columns() -> String {
+pub(super) fn columns(dialect: Dialect) -> String {
+    let dependencies = dialect.list_of("dt.id, e.required, e.kind", "e.pos");
     format!(
         "t.id, p.id, x.id, x.user_id, t.name, {STATUS}, t.priority,
-    (SELECT json_group_array(json_array(dt.id, e.required, e.kind) ORDER BY e.pos)
-       FROM edges e CROSS JOIN tasks dt ON dt.n = e.dep WHERE e.task = t.n),
+    (SELECT {dependencies} FROM edges e {} tasks dt ON dt.n = e.dep WHERE e.task = t.n),
     t.inputs, t.params, t.more, t.executor, t.updated_at, x.created_at,
     EXISTS (SELECT 1 FROM tasks c WHERE c.parent = t.n),
     r.token, r.started_at, r.progress, rs.node, rs.until,
@@ -27,7 +28,8 @@ pub(super) fn columns() -> String {
     d.started_at, d.ended_at, d.inputs, d.result, d.error, ds.node,
     g.type, coalesce(gt.id, (SELECT id FROM removed_tasks WHERE n = g.original)), g.archived_at,
     EXISTS (SELECT 1 FROM origins c WHERE c.original = t.n),
-    CASE WHEN t.n = x.root THEN (SELECT key FROM receipts WHERE tree = x.n) END"
+    CASE WHEN t.n = x.root THEN (SELECT key FROM receipts WHERE tree = x.n) END",
+        dialect.join()
     )
 }
 
@@ -35,9 +37,12 @@ pub(super) fn columns() -> String {
 pub(super) const COLUMNS: usize = 33;
 
 /// The tables behind them. `k` has the keys (`n`) of the tasks to read.
-pub(super) const TABLES: &str = "
-  CROSS JOIN tasks t ON t.n = k.n
-  CROSS JOIN trees x ON x.n = t.tree
+pub(super) fn tables(dialect: Dialect) -> String {
+    let join = dialect.join();
+    format!(
+        "
+  {join} tasks t ON t.n = k.n
+  {join} trees x ON x.n = t.tree
   LEFT JOIN tasks p ON p.n = t.parent
   LEFT JOIN running r ON r.n = t.n
   LEFT JOIN sessions rs ON rs.n = r.node
@@ -49,10 +54,12 @@ pub(super) const TABLES: &str = "
   LEFT JOIN sessions ds ON ds.n = d.node
   LEFT JOIN origins g ON g.n = t.n
   LEFT JOIN tasks gt ON gt.n = g.original
-";
+"
+    )
+}
 
 /// Makes the task of a row.
-pub(super) fn view(row: &SqliteRow) -> Result<Task> {
+pub(super) fn view(row: &impl Cells) -> Result<Task> {
     let run = Run::of(row)?;
     let newest = Newest::of(row, run.is_some())?;
     let (status, created_at, edited_at) = (status(at(row, 5)?)?, time(row, 13)?, optional_time(row, 12)?);
@@ -134,7 +141,7 @@ struct Run {
 }
 
 impl Run {
-    fn of(row: &SqliteRow) -> Result<Option<Self>> {
+    fn of(row: &impl Cells) -> Result<Option<Self>> {
         let Some(token) = at(row, 15)? else { return Ok(None) };
         Ok(Some(Self {
             token,
@@ -159,7 +166,7 @@ struct Newest {
 
 impl Newest {
     /// While a run holds the task, that is the newest attempt, of which nothing is known yet but its beginning.
-    fn of(row: &SqliteRow, runs: bool) -> Result<Self> {
+    fn of(row: &impl Cells, runs: bool) -> Result<Self> {
         if runs {
             return Ok(Self::default());
         }
