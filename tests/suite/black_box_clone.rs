@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Server, Setup, info, server, with};
+use crate::harness::{Server, Setup, info, server, server_on_postgres, with};
 
 /// A task that collects what it depends on.
 fn collect(name: &str, dependencies: &[&str]) -> Value {
@@ -204,7 +204,15 @@ async fn case_39_archives_are_immutable() {
 
 #[tokio::test]
 async fn case_40_mixed_clones_run_on_the_results_of_links() {
-    let server = server().await;
+    mixes(server().await).await;
+}
+
+#[tokio::test]
+async fn case_40_on_postgres_mixed_clones_run_on_the_results_of_links() {
+    mixes(server_on_postgres().await).await;
+}
+
+async fn mixes(server: Server) {
     server.run(three_levels()).await;
     let (code, text) = server.refused("tasks.clone", json!({"task_id": "r", "origin_type": "mixed"})).await;
     assert!(code == -32602 && text.contains("link_task_ids"), "{code} {text}");
