@@ -10,14 +10,19 @@ mod postgres;
 mod rows;
 mod sqlite;
 mod stored;
+mod transfer;
 mod verbs;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use apflow_core::clock::Timestamp;
 use apflow_core::error::{Error, ErrorCode, Result};
 use apflow_core::store::Store;
 
+pub use transfer::Moved;
+
+use database::Database;
 use postgres::PostgresStore;
 use sqlite::SqliteStore;
 use stored::Stored;
@@ -61,6 +66,36 @@ pub async fn open(url: &str, options: StoreOptions) -> Result<Arc<dyn Store>> {
         Location::Sqlite(path) => Arc::new(Stored(SqliteStore::open(path, options).await?)),
         Location::Postgres(url) => Arc::new(Stored(PostgresStore::open(url, options).await?)),
     })
+}
+
+/// Copies the whole database at `from` into the empty one at `to`, of the same or another kind: trees, queues, runs, leases,
+/// attempts, the log. Both are brought to this version's schema first. The copy is one transaction; what is at `from`
+/// stays as it is.
+///
+/// # Errors
+/// As [`open`]; `InvalidParams` if `to` is not empty or the same as `from`, `StoreUnavailable` while a host holds a lease
+/// at `from`.
+pub async fn copy(from: &str, to: &str, now: Timestamp) -> Result<Vec<Moved>> {
+    let options = StoreOptions::default();
+    let (source, target) = (Location::of(from)?, Location::of(to)?);
+    if source == target {
+        let text = "The database would be moved onto itself. Name another one as the target";
+        return Err(Error::new(ErrorCode::InvalidParams, text).with("field", "to"));
+    }
+    match source {
+        Location::Sqlite(path) => copy_from(&SqliteStore::open(path, options).await?, target, now).await,
+        Location::Postgres(url) => copy_from(&PostgresStore::open(url, options).await?, target, now).await,
+    }
+}
+
+async fn copy_from(source: &impl Database, target: Location<'_>, now: Timestamp) -> Result<Vec<Moved>> {
+    let options = StoreOptions::default();
+    match target {
+        Location::Sqlite(path) => transfer::copy(source, &SqliteStore::open(path, options).await?, now).await,
+        Location::Postgres(url) => {
+            transfer::copy(source, &PostgresStore::open(url, options).await?, now).await
+        }
+    }
 }
 
 /// The schema version of the database at `url`, without changing it; 0 if there is none yet. [`latest_schema`] is the one

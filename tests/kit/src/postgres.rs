@@ -18,12 +18,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const CONNECTIONS: &str = "max_connections=200";
 
 /// Stops the server in the folder `$2` and removes the folder when process `$1` has ended.
-const WATCH: &str = r#"
+const WATCH: &str = r#"(
 while kill -0 "$1" 2>/dev/null; do sleep 1; done
 server=$(head -n 1 "$2/data/postmaster.pid" 2>/dev/null)
 [ -n "$server" ] && kill -QUIT "$server" 2>/dev/null && while kill -0 "$server" 2>/dev/null; do sleep 0.1; done
 rm -rf "$2" "$2.lock"
-"#;
+) &"#;
 
 /// A running server.
 #[derive(Debug)]
@@ -71,8 +71,8 @@ impl Server {
         let port = free_port();
         let mut watch = Command::new("sh");
         watch.args(["-c", WATCH, "watch"]).arg(watched.to_string()).arg(&folder).process_group(0);
-        let watch = watch.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        watch.unwrap_or_else(|error| panic!("sh: {error}"));
+        let watch = watch.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        assert!(watch.is_ok_and(|status| status.success()), "no shell to watch the server with");
         let server = Self { tools, folder, port, is_own };
         let data = server.data();
         let mut initdb = server.tools.command("initdb");

@@ -88,7 +88,8 @@ pub mod idempotency;
 pub mod insertion;
 pub mod leases;
 pub mod queries;
-mod rig;
+#[expect(missing_docs, reason = "its steps are named after what they do")]
+pub mod rig;
 pub mod update;
 pub mod walk;
 
