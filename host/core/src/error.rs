@@ -59,6 +59,10 @@ codes! {
     InvalidTree = "invalid_tree",
     /// The same idempotency key came with other content.
     IdempotencyConflict = "idempotency_conflict",
+    /// The task is archived, or a link: it can neither be changed nor run.
+    TaskImmutable = "task_immutable",
+    /// The task cannot be cloned in that way.
+    CannotClone = "cannot_clone",
     /// Something is larger than the configured limit.
     LimitExceeded = "limit_exceeded",
     /// A plugin was refused or is broken.

@@ -5,6 +5,8 @@
 
 pub mod breaker;
 pub mod clock;
+pub mod clone;
+pub mod deletion;
 pub mod draft;
 pub mod error;
 pub mod event;
@@ -14,6 +16,8 @@ pub mod json;
 pub mod lease;
 pub mod plan;
 pub mod plugin;
+pub mod progress;
+pub mod receipt;
 pub mod retry;
 pub mod store;
 pub mod task;

@@ -18,6 +18,7 @@ mod schema;
 mod usecase;
 
 pub use engine::{Engine, EngineOptions};
+pub use usecase::create::Receipted;
 pub use usecase::execute::Started;
 pub use usecase::explain::{Blocker, Explanation};
 pub use usecase::query::Health;

@@ -38,6 +38,8 @@ pub const fn look(code: ErrorCode) -> Look {
         ErrorCode::InvalidDependency => (StatusCode::UNPROCESSABLE_ENTITY, -32011, "Invalid dependency"),
         ErrorCode::InvalidTree => (StatusCode::UNPROCESSABLE_ENTITY, -32012, "Tree validation failed"),
         ErrorCode::IdempotencyConflict => (StatusCode::CONFLICT, -32101, "Idempotency conflict"),
+        ErrorCode::TaskImmutable => (StatusCode::CONFLICT, -32109, "Task is immutable"),
+        ErrorCode::CannotClone => (StatusCode::CONFLICT, -32110, "Cannot clone"),
         ErrorCode::LimitExceeded => (StatusCode::PAYLOAD_TOO_LARGE, -32102, "Limit exceeded"),
         ErrorCode::PluginError => (StatusCode::BAD_GATEWAY, -32103, "Plugin error"),
         ErrorCode::Vetoed => (StatusCode::FORBIDDEN, -32104, "Refused by a hook"),

@@ -77,7 +77,11 @@ impl EngineConfig {
             node: NodeId::from(self.node.as_str()),
             max_concurrent_runs: self.max_concurrent_runs,
             lease: LeasePolicy { duration: Duration::from_millis(self.lease_ms.into()) },
-            limits: TreeLimits { max_tasks: limits.max_tasks, max_field_bytes: limits.max_field_bytes },
+            limits: TreeLimits {
+                max_tasks: limits.max_tasks,
+                max_depth: limits.max_depth,
+                max_field_bytes: limits.max_field_bytes,
+            },
             default_timeout: (self.default_timeout_ms > 0)
                 .then(|| Duration::from_millis(self.default_timeout_ms.into())),
             breaker: BreakerPolicy {
@@ -100,6 +104,8 @@ fn millis(span: Duration) -> u32 {
 pub struct LimitsConfig {
     /// Tasks in one tree.
     pub max_tasks: usize,
+    /// Levels of one tree, the root included. What a task waits for does not count: only `parent_id` makes levels.
+    pub max_depth: usize,
     /// Bytes of one JSON field (inputs, params, schemas, metadata) of a task.
     pub max_field_bytes: usize,
 }
@@ -107,15 +113,21 @@ pub struct LimitsConfig {
 impl Default for LimitsConfig {
     fn default() -> Self {
         let limits = TreeLimits::default();
-        Self { max_tasks: limits.max_tasks, max_field_bytes: limits.max_field_bytes }
+        Self {
+            max_tasks: limits.max_tasks,
+            max_depth: limits.max_depth,
+            max_field_bytes: limits.max_field_bytes,
+        }
     }
 }
 
 impl LimitsConfig {
     pub(super) fn check(&self) -> Result<()> {
-        for (key, value) in
-            [("limits.max_tasks", self.max_tasks), ("limits.max_field_bytes", self.max_field_bytes)]
-        {
+        for (key, value) in [
+            ("limits.max_tasks", self.max_tasks),
+            ("limits.max_depth", self.max_depth),
+            ("limits.max_field_bytes", self.max_field_bytes),
+        ] {
             if value == 0 {
                 return Err(wrong(key, value, "it must be at least 1"));
             }

@@ -6,14 +6,14 @@ use std::fmt;
 use std::future::Future;
 
 use apflow_core::clock::Timestamp;
-use apflow_core::error::Result;
+use apflow_core::error::{Error, Result};
 use apflow_core::event::Event;
-use apflow_core::id::{Seq, TaskId};
+use apflow_core::id::{Seq, TaskId, TreeKey};
 use apflow_core::store::{EventQuery, Inserted, Turn, TurnOutcome};
 use apflow_core::tree::NewTree;
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
-use crate::error::is_conflict;
+use crate::error::{is_conflict, store};
 use crate::rows::Cells;
 
 /// A database, open.
@@ -86,8 +86,32 @@ pub(crate) trait Work: Send {
         each: impl FnMut(&Self::Row) -> Result<()> + Send,
     ) -> impl Future<Output = Result<()>> + Send;
 
+    /// Writes a tree; gives its key. After a failure the transaction is good for nothing but its end.
+    fn insert(
+        &mut self,
+        tree: &NewTree,
+        execute: bool,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<TreeKey, Failure>> + Send;
+
     /// Commits if all went well, else rolls back.
     fn end<T: Send>(self, outcome: Result<T>) -> impl Future<Output = Result<T>> + Send;
+}
+
+/// What stopped a statement: the database, whose reason the caller may want to look at, or a row that cannot be
+/// understood.
+pub(crate) enum Failure {
+    Statement(sqlx::Error),
+    Row(Error),
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Statement(error) => store(error),
+            Failure::Row(error) => error,
+        }
+    }
 }
 
 /// A step of writing, with its parameters in their order. Lists are JSON text.
@@ -109,6 +133,15 @@ pub(crate) enum Step {
     Keep,
     /// Time, tree, number of tasks, tasks.
     Remove,
+    /// Time, tree, whether it is of links only, origins of its tasks in their order: `[type, original]`. Completes the links.
+    Derive,
+    /// Time, tasks. Archives them, where they are not.
+    Freeze,
+    /// Time, owner, key, digest. Gives a row if the key was free; then it is taken, for no tree yet. While another
+    /// transaction is about to take it, this waits.
+    TakeKey,
+    /// Owner, key, tree. Says what a key that was just taken is used for.
+    UseKey,
     /// Time, node, end of the lease.
     OpenSession,
     /// Node, epoch, end of the lease.
@@ -225,7 +258,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use apflow_core::error::{Error, ErrorCode};
+    use apflow_core::error::ErrorCode;
 
     use super::*;
 

@@ -6,7 +6,7 @@ use apflow_core::error::{Error, Result, TaskError};
 use apflow_core::id::NodeId;
 use apflow_core::json::Json;
 use apflow_core::retry::RetryPolicy;
-use apflow_core::task::{Attempt, DependencyKind, TaskStatus, TreeStatus};
+use apflow_core::task::{Attempt, DependencyKind, OriginType, TaskStatus, TreeStatus};
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
@@ -59,6 +59,26 @@ pub(crate) fn kind(number: i64) -> DependencyKind {
     } else {
         DependencyKind::Reference
     }
+}
+
+/// The stored number of an origin. Stable; an archived task keeps the one it had, so that [`ARCHIVE`] is only ever read.
+///
+/// [`ARCHIVE`]: OriginType::Archive
+pub(crate) const fn origin_number(origin: OriginType) -> i64 {
+    match origin {
+        OriginType::Create => 0,
+        OriginType::Copy => 1,
+        OriginType::Link => 2,
+        OriginType::Archive => 3,
+    }
+}
+
+/// The origin with that number.
+pub(crate) fn origin(number: i64) -> Result<OriginType> {
+    [OriginType::Create, OriginType::Copy, OriginType::Link, OriginType::Archive]
+        .into_iter()
+        .find(|origin| origin_number(*origin) == number)
+        .ok_or_else(|| corrupt(format!("A stored task has the origin number {number}, which there is not")))
 }
 
 /// The fields of a definition that nothing filters or joins by: one column instead of five, null where all are at their
@@ -247,6 +267,10 @@ mod tests {
             assert_eq!(tree_status(status_number(one)).unwrap().as_str(), one.as_str());
         }
         assert!(status(9).is_err());
+        for one in [OriginType::Create, OriginType::Copy, OriginType::Link, OriginType::Archive] {
+            assert_eq!(origin(origin_number(one)), Ok(one));
+        }
+        assert!(origin(9).is_err());
         for one in [DependencyKind::Result, DependencyKind::Reference] {
             assert_eq!(kind(kind_number(one)), one);
         }

@@ -1,20 +1,23 @@
 //! The store's contract, met by any [`Database`].
 
 use apflow_core::clock::Timestamp;
+use apflow_core::clone::NewClone;
 use apflow_core::error::Result;
 use apflow_core::event::Event;
 use apflow_core::id::{NodeId, Seq, TaskId};
 use apflow_core::lease::Session;
+use apflow_core::receipt::{NewReceipt, Receipt};
 use apflow_core::store::{
-    CancelRequest, Cancellation, Deleted, EventQuery, ExecuteRequest, Execution, Inserted, Opened, Page,
-    QueueFacts, StatusCounts, Store, TaskFilter, TaskPatch, TreeState, Turn, TurnOutcome,
+    CancelRequest, Cancellation, Deleted, EventQuery, ExecuteRequest, Execution, Inserted, InsertedOnce,
+    Opened, Page, Progress, QueueFacts, StatusCounts, Store, TaskFilter, TaskPatch, TreeState, Turn,
+    TurnOutcome,
 };
 use apflow_core::task::{Attempt, Task};
 use apflow_core::tree::NewTree;
 use async_trait::async_trait;
 
 use crate::database::{Database, Step, arguments, replayed};
-use crate::verbs::{cancel, delete, execute, query, session, update};
+use crate::verbs::{cancel, clone, delete, execute, query, receipt, session, update};
 
 /// A database as a store.
 #[derive(Debug)]
@@ -24,6 +27,28 @@ pub(crate) struct Stored<D>(pub D);
 impl<D: Database> Store for Stored<D> {
     async fn insert_tree(&self, tree: &NewTree, execute: bool, now: Timestamp) -> Result<Inserted> {
         self.0.insert(tree, execute, now).await
+    }
+
+    async fn insert_once(
+        &self,
+        tree: &NewTree,
+        receipt: &NewReceipt,
+        execute: bool,
+        now: Timestamp,
+    ) -> Result<InsertedOnce> {
+        receipt::insert(&self.0, tree, receipt, execute, now).await
+    }
+
+    async fn receipt(&self, owner: Option<&str>, key: &str) -> Result<Option<Receipt>> {
+        receipt::find(&self.0, owner, key).await
+    }
+
+    async fn insert_clone(&self, clone: &NewClone, now: Timestamp) -> Result<Inserted> {
+        clone::insert(&self.0, clone, now).await
+    }
+
+    async fn archive(&self, ids: &[TaskId], now: Timestamp) -> Result<()> {
+        clone::archive(&self.0, ids, now).await
     }
 
     async fn execute(&self, request: ExecuteRequest) -> Result<Execution> {
@@ -64,6 +89,10 @@ impl<D: Database> Store for Stored<D> {
 
     async fn count(&self, filter: TaskFilter) -> Result<StatusCounts> {
         query::count(&self.0, &filter).await
+    }
+
+    async fn progress(&self, id: &TaskId) -> Result<Option<Progress>> {
+        query::progress(&self.0, id).await
     }
 
     async fn attempts(&self, id: &TaskId) -> Result<Vec<Attempt>> {

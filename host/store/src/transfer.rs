@@ -143,6 +143,16 @@ const TABLES: &[Table] = &[
         key: 1,
     },
     Table { name: "cursors", columns: &[("name", Text), ("seq", Int)], key: 1 },
+    Table {
+        name: "origins",
+        columns: &[("n", Int), ("type", Int), ("original", Int), ("archived_at", Int)],
+        key: 1,
+    },
+    Table {
+        name: "receipts",
+        columns: &[("owner", Text), ("key", Text), ("digest", Text), ("tree", Int), ("created_at", Int)],
+        key: 2,
+    },
     Table { name: "removed_trees", columns: &[("n", Int), ("id", Text)], key: 1 },
     Table { name: "removed_tasks", columns: &[("n", Int), ("id", Text), ("executor", Text)], key: 1 },
 ];

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use apflow_core::clone::{NewClone, Origin};
 use apflow_core::error::ErrorCode;
 use apflow_core::event::Event;
 use apflow_core::id::Seq;
+use apflow_core::receipt::NewReceipt;
 use apflow_core::store::{EventQuery, Page, Store, TaskFilter};
 use apflow_core::task::Task;
 use apflow_store::StoreOptions;
 use apflow_testkit::postgres::Database;
-use apflow_testkit::suite::rig::{LONG, Rig};
+use apflow_testkit::suite::rig::{LONG, Rig, tree};
+use serde_json::json;
 use tempfile::TempDir;
 
 fn file(folder: &TempDir, name: &str) -> String {
@@ -29,11 +32,18 @@ async fn all(store: &Arc<dyn Store>) -> (Vec<Task>, Vec<Event>, Seq) {
     (tasks, store.events(query).await.unwrap(), store.last_seq().await.unwrap())
 }
 
-/// Trees in every state: done, failed and blocked, waiting, running, deleted, and more rows than travel at a time.
+/// Trees in every state: done, archived, linked to, with a key, failed and blocked, waiting, running, deleted, and more rows than travel at a time.
 async fn fill(store: Arc<dyn Store>) -> Rig {
     let rig = Rig::new(store).await;
     rig.start("done <- d1; d1").await;
     rig.drain().await;
+    rig.store.archive(&["d1".into()], rig.now).await.unwrap();
+    let origins = vec![Origin { original: "done".into(), link: true }];
+    let clone = NewClone { tree: tree(json!([{"id": "link", "name": "link"}])), origins };
+    rig.store.insert_clone(&clone, rig.now).await.unwrap();
+    let keyed = tree(json!([{"id": "keyed", "name": "keyed"}]));
+    let receipt = NewReceipt { key: "k".into(), digest: "d".into() };
+    rig.store.insert_once(&keyed, &receipt, false, rig.now).await.unwrap();
     rig.start("broken <- bad fine?; bad; fine").await;
     let runs = rig.claim(100).await;
     let (bad, fine): (Vec<_>, Vec<_>) = runs.into_iter().partition(|run| run.name == "bad");
@@ -72,6 +82,7 @@ async fn a_database_moves_to_postgresql_and_back_and_goes_on() {
     for url in [&server.url, &last] {
         let store = open(url).await;
         assert_eq!(store.cursor("collectors").await.unwrap(), Some(Seq(7)));
+        assert_eq!(store.receipt(None, "k").await.unwrap().unwrap().root.as_str(), "keyed");
         // The next life of the node takes back what ran, and new keys do not meet old ones.
         let until = rig.now.plus(LONG);
         let opened = store.open_session(&rig.session.node, until, rig.now).await.unwrap();

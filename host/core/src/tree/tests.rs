@@ -102,3 +102,24 @@ fn the_executor_has_three_names() {
     let both = json!([{"name": "a", "executor": "x", "params": {"executor_id": "y"}}]);
     assert!(refused(both).1.contains("it says 'x' but params.executor_id says 'y'"));
 }
+
+#[test]
+fn size_and_depth_are_limited_by_name() {
+    let deep = tree(json!([{"name": "a"}, {"name": "b", "parent_id": "a"}, {"name": "c", "parent_id": "b"}]))
+        .unwrap();
+    let limits = |max_tasks, max_depth| TreeLimits { max_tasks, max_depth, ..TreeLimits::default() };
+    assert_eq!(deep.check_size(limits(3, 3)), Ok(()));
+    let error = deep.check_size(limits(3, 2)).unwrap_err();
+    assert_eq!(error.code, ErrorCode::LimitExceeded);
+    assert!(
+        error.message.contains("Task 'c' stands on level 3") && error.message.contains("limits.max_depth"),
+        "{error}"
+    );
+    assert!(deep.check_size(limits(2, 3)).unwrap_err().message.contains("limits.max_tasks"));
+}
+
+#[test]
+fn a_key_below_the_root_is_refused() {
+    let tasks = json!([{"name": "a"}, {"name": "b", "parent_id": "a", "idempotency_key": "k"}]);
+    assert!(refused(tasks).1.contains("it belongs to the whole request"));
+}

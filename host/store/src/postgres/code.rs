@@ -11,14 +11,16 @@ use sqlx::migrate::{Migration, MigrationType};
 
 use crate::database::sql;
 use crate::rows::status_number;
+use crate::verbs::clone::{CREATED, LINK};
 use crate::verbs::finished::{DELAY, RETRY};
 use crate::verbs::skeleton::NEWEST;
 
 /// In the order of their use of each other.
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     include_str!("functions/settle.sql"),
     include_str!("functions/turn.sql"),
     include_str!("functions/tree.sql"),
+    include_str!("functions/clone.sql"),
     include_str!("functions/session.sql"),
 ];
 
@@ -47,6 +49,8 @@ fn filled(text: &str) -> String {
         ("retry", RETRY.to_string()),
         ("delay", DELAY.to_string()),
         ("keys_lock", KEYS_LOCK.to_string()),
+        ("link", LINK.to_string()),
+        ("created", CREATED.to_string()),
         ("newest_attempt", NEWEST.to_owned()),
     ];
     kinds

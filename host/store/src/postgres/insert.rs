@@ -9,8 +9,8 @@ use apflow_core::tree::{NewTask, NewTree};
 use sqlx::PgConnection;
 
 use super::PostgresStore;
-use super::transaction::{Failure, Statement, for_each};
-use crate::database::replayed;
+use super::transaction::{Statement, for_each};
+use crate::database::{Failure, replayed};
 use crate::error::internal;
 use crate::rows::{at, kind_number};
 use crate::verbs::insert::{armed, more, refused};
@@ -34,41 +34,56 @@ async fn once(
     armed: Option<&[u32]>,
     now: Timestamp,
 ) -> Result<Inserted> {
-    match write(store, tree, armed, now).await {
-        Ok(key) => Ok(Inserted { tree: TreeKey(key), execution: armed.map(|_| 1) }),
-        Err(Failure::Statement(error)) => Err(refused(store, tree, error).await),
-        Err(Failure::Row(error)) => Err(error),
+    match alone(store, tree, armed, now).await {
+        Ok(tree) => Ok(Inserted { tree, execution: armed.map(|_| 1) }),
+        Err(failure) => Err(refused(store, tree, failure).await),
     }
 }
 
-async fn write(
+/// Writes a tree in a transaction of its own.
+async fn alone(
     store: &PostgresStore,
     tree: &NewTree,
     armed: Option<&[u32]>,
     now: Timestamp,
-) -> Result<i64, Failure> {
+) -> Result<TreeKey, Failure> {
+    if tree.tasks.len() <= PIECE {
+        // One call is a transaction by itself.
+        let mut connection = store.writers.acquire().await.map_err(Failure::Statement)?;
+        return write(&mut connection, tree, armed, now).await;
+    }
+    let mut transaction = store.writers.begin().await.map_err(Failure::Statement)?;
+    let key = write(&mut transaction, tree, armed, now).await?;
+    transaction.commit().await.map_err(Failure::Statement)?;
+    Ok(key)
+}
+
+/// Writes a tree; gives its key.
+pub(super) async fn write(
+    connection: &mut PgConnection,
+    tree: &NewTree,
+    armed: Option<&[u32]>,
+    now: Timestamp,
+) -> Result<TreeKey, Failure> {
     if tree.tasks.len() <= PIECE {
         let piece = Piece::of(0, &tree.tasks, armed).map_err(Failure::Row)?;
-        let mut connection = store.writers.acquire().await.map_err(Failure::Statement)?;
         let text = "SELECT * FROM plant_and_grow($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
                                                  $18, $19, $20)";
         let statement = piece.bind(plant(sqlx::query(text), tree, armed.is_some(), now));
-        return Ok(planted(&mut connection, statement).await?.0);
+        return Ok(TreeKey(planted(connection, statement).await?.0));
     }
-    let mut transaction = store.writers.begin().await.map_err(Failure::Statement)?;
     let statement = sqlx::query("SELECT * FROM plant($1, $2, $3, $4, $5)");
     let statement = plant(statement, tree, armed.is_some(), now);
-    let (key, root) = planted(&mut transaction, statement).await?;
+    let (key, root) = planted(connection, statement).await?;
     for (i, tasks) in tree.tasks.chunks(PIECE).enumerate() {
         let first = i * PIECE;
         let armed = armed.map(|counts| &counts[first..first + tasks.len()]);
         let piece = Piece::of(first, tasks, armed).map_err(Failure::Row)?;
         let text = "SELECT * FROM grow($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
         let statement = piece.bind(sqlx::query(text).bind(now.as_micros()).bind(key).bind(root));
-        for_each(&mut transaction, statement, &mut |_| Ok(())).await?;
+        for_each(connection, statement, &mut |_| Ok(())).await?;
     }
-    transaction.commit().await.map_err(Failure::Statement)?;
-    Ok(key)
+    Ok(TreeKey(key))
 }
 
 fn plant<'q>(statement: Statement<'q>, tree: &'q NewTree, execute: bool, now: Timestamp) -> Statement<'q> {

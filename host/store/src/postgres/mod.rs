@@ -23,8 +23,11 @@ use turn::Turner;
 use crate::StoreOptions;
 use crate::migrations::Files;
 
-pub(crate) const MIGRATIONS: Files =
-    &[("init", include_str!("../../../../migrations/postgres/0001_init.sql"))];
+pub(crate) const MIGRATIONS: Files = &[
+    ("init", include_str!("../../../../migrations/postgres/0001_init.sql")),
+    ("origins", include_str!("../../../../migrations/postgres/0002_origins.sql")),
+    ("receipts", include_str!("../../../../migrations/postgres/0003_receipts.sql")),
+];
 
 /// An open database.
 #[derive(Debug)]

@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use apflow_core::clock::Timestamp;
+use apflow_core::clone::{NewClone, Origin};
 use apflow_core::draft::{TreeLimits, read_all};
 use apflow_core::error::ErrorCode;
 use apflow_core::event::EventKind;
 use apflow_core::id::{NodeId, Seq};
 use apflow_core::json::Json;
 use apflow_core::lease::Session;
+use apflow_core::receipt::NewReceipt;
 use apflow_core::store::{EventQuery, FinishedRun, RunOutcome, Store, TaskFilter, Turn, TurnOutcome};
 use apflow_core::tree::{NewTree, assemble};
 use apflow_testkit::postgres::{Database, Server};
@@ -204,6 +206,67 @@ async fn a_turn_in_a_deadlock_is_played_again() {
     assert_eq!(outcome.unwrap().ended.len(), 2);
     let deadlocks = "SELECT count(*) FROM apflow.events WHERE kind = 3";
     assert_eq!(number(&mut watcher, deadlocks).await, 2);
+}
+
+fn receipt(key: &str) -> NewReceipt {
+    NewReceipt { key: key.into(), digest: "d".into() }
+}
+
+/// Of two hosts that are asked with one key and the same ids one creates, and both give its tree.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_key_makes_one_tree_whichever_host_is_asked() {
+    let database = Database::new();
+    let (one, two) = (store(&database).await, store(&database).await);
+    for i in 0..20 {
+        let (tree, receipt) = (flat(&format!("r{i}"), 3), receipt(&format!("k{i}")));
+        let (first, second) = tokio::join!(
+            one.insert_once(&tree, &receipt, true, NOW),
+            two.insert_once(&tree, &receipt, true, NOW)
+        );
+        let (first, second) = (first.unwrap(), second.unwrap());
+        assert_eq!(first.receipt, second.receipt);
+        assert_ne!(first.inserted.is_some(), second.inserted.is_some());
+    }
+    assert_eq!(one.count(TaskFilter::default()).await.unwrap().total(), 80);
+}
+
+/// Whoever comes second waits for what becomes of the first one's transaction, and may then find the key free.
+#[tokio::test]
+async fn a_key_that_is_being_taken_or_freed_is_waited_for() {
+    let database = Database::new();
+    let store = store(&database).await;
+    let (mut other, mut watcher) = (stranger(&database).await, stranger(&database).await);
+    let taken = "BEGIN; INSERT INTO apflow.receipts VALUES ('', 'k', 'other', 0, 1)";
+    for (id, first, end) in [("r", taken, "ROLLBACK"), ("s", "BEGIN; DELETE FROM apflow.receipts", "COMMIT")]
+    {
+        other.execute(first).await.unwrap();
+        let (tree, receipt) = (flat(id, 0), receipt("k"));
+        let finish = async {
+            somebody_waits(&mut watcher).await;
+            other.execute(end).await.unwrap();
+        };
+        let (outcome, ()) = tokio::join!(store.insert_once(&tree, &receipt, false, NOW), finish);
+        assert_eq!(outcome.unwrap().receipt.tree_id.as_str(), id);
+    }
+}
+
+/// A clone is made of what its original is once nobody is changing that.
+#[tokio::test]
+async fn a_clone_waits_for_who_deletes_its_original() {
+    let database = Database::new();
+    let store = store(&database).await;
+    store.insert_tree(&flat("r", 0), false, NOW).await.unwrap();
+    let (mut other, mut watcher) = (stranger(&database).await, stranger(&database).await);
+    other.execute("BEGIN; SELECT 1 FROM apflow.trees WHERE id = 'r' FOR UPDATE").await.unwrap();
+    let origins = vec![Origin { original: "r".into(), link: false }];
+    let clone = NewClone { tree: flat("c", 0), origins };
+    let finish = async {
+        somebody_waits(&mut watcher).await;
+        other.execute("DELETE FROM apflow.tasks; DELETE FROM apflow.trees; COMMIT").await.unwrap();
+    };
+    let (outcome, ()) = tokio::join!(store.insert_clone(&clone, NOW), finish);
+    assert_eq!(outcome.unwrap_err().code, ErrorCode::TaskNotFound);
+    assert_eq!(store.count(TaskFilter::default()).await.unwrap().total(), 0);
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
 //! Reading, steps and transactions.
 
 use apflow_core::clock::Timestamp;
-use apflow_core::error::{Error, Result};
+use apflow_core::error::Result;
 use apflow_core::event::Event;
-use apflow_core::id::{Seq, TaskId};
+use apflow_core::id::{Seq, TaskId, TreeKey};
 use apflow_core::store::{EventQuery, Inserted, Turn, TurnOutcome};
 use apflow_core::tree::NewTree;
 use futures::StreamExt as _;
@@ -12,9 +12,10 @@ use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres, SqlStr, Transaction};
 
 use super::{PostgresStore, insert, turn};
-use crate::database::{Argument, Database, Dialect, Step, Work, sql};
+use crate::database::{Argument, Database, Dialect, Failure, Step, Work, sql};
 use crate::error::store;
 use crate::rows::to_json;
+use crate::verbs::insert::armed;
 
 pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
@@ -105,6 +106,11 @@ impl Work for Writing {
         Ok(for_each(&mut self.transaction, statement, &mut each).await?)
     }
 
+    async fn insert(&mut self, tree: &NewTree, execute: bool, now: Timestamp) -> Result<TreeKey, Failure> {
+        let armed = execute.then(|| armed(tree));
+        insert::write(&mut self.transaction, tree, armed.as_deref(), now).await
+    }
+
     async fn end<T: Send>(self, outcome: Result<T>) -> Result<T> {
         match outcome {
             Ok(value) => {
@@ -131,27 +137,15 @@ const fn call(step: Step) -> &'static str {
         Step::Rewire => "SELECT * FROM rewire($1, $2)",
         Step::Keep => "SELECT * FROM keep($1)",
         Step::Remove => "SELECT * FROM remove($1, $2, $3, $4)",
+        Step::Derive => "SELECT * FROM derive($1, $2, $3, $4)",
+        Step::Freeze => "SELECT * FROM freeze($1, $2)",
+        Step::TakeKey => "SELECT * FROM take_key($1, $2, $3, $4)",
+        Step::UseKey => "SELECT * FROM use_key($1, $2, $3)",
         Step::OpenSession => "SELECT * FROM open_session($1, $2, $3)",
         Step::RenewSession => "SELECT * FROM renew_session($1, $2, $3)",
         Step::CloseSession => "SELECT * FROM close_session($1, $2, $3)",
         Step::Rescue => "SELECT * FROM rescue($1)",
         Step::SetCursor => "SELECT * FROM set_cursor($1, $2)",
-    }
-}
-
-/// What stopped a statement: the database, whose reason the caller may want to look at, or a row that cannot be
-/// understood.
-pub(super) enum Failure {
-    Statement(sqlx::Error),
-    Row(Error),
-}
-
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Statement(error) => store(error),
-            Failure::Row(error) => error,
-        }
     }
 }
 

@@ -11,8 +11,8 @@ use sqlx::postgres::PgRow;
 
 use super::PostgresStore;
 use super::connect::{Role, Target};
-use super::transaction::{Failure, Statement, for_each};
-use crate::database::replayed;
+use super::transaction::{Statement, for_each};
+use crate::database::{Failure, replayed};
 use crate::error::{is_broken, store};
 use crate::verbs::answer::Reader;
 use crate::verbs::finished::{Finished, reports};

@@ -11,7 +11,8 @@ use apflow_core::store::Inserted;
 use apflow_core::tree::{NewTask, NewTree};
 
 use super::SqliteStore;
-use super::transaction::{Failure, Statement};
+use super::transaction::{Statement, Writing};
+use crate::database::Failure;
 use crate::rows::{at, kind_number, to_json};
 use crate::verbs::insert::{armed, more, refused};
 
@@ -30,10 +31,36 @@ pub(super) async fn insert(
     execute: bool,
     now: Timestamp,
 ) -> Result<Inserted> {
+    let mut writing = store.write().await;
+    match write(&mut writing, tree, execute, now, Frame::Whole).await {
+        Ok(tree) => Ok(Inserted { tree, execution: execute.then_some(1) }),
+        Err(failure) => {
+            drop(writing);
+            Err(refused(store, tree, failure).await)
+        }
+    }
+}
+
+/// Whose transaction it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Frame {
+    /// The insert's own.
+    Whole,
+    /// The caller's, who has begun it and ends it.
+    Part,
+}
+
+/// Writes a tree; gives its key.
+pub(super) async fn write(
+    writing: &mut Writing,
+    tree: &NewTree,
+    execute: bool,
+    now: Timestamp,
+    frame: Frame,
+) -> Result<TreeKey, Failure> {
     let armed = if execute { armed(tree) } else { Vec::new() };
     let largest = SIZES[SIZES.len() - 1];
     let mut key = None;
-    let mut writing = store.write().await;
     for (i, tasks) in tree.tasks.chunks(largest).enumerate() {
         let first = i * largest;
         let (is_first, is_last) = (first == 0, first + tasks.len() == tree.tasks.len());
@@ -45,26 +72,19 @@ pub(super) async fn insert(
             now,
             is_first,
             is_last,
+            frame,
         };
         let read_key = |row: &sqlx::sqlite::SqliteRow| {
             key = Some(TreeKey(at(row, 0)?));
             Ok(())
         };
-        let statement = piece.statement()?;
-        let written = match is_last {
-            true => writing.run(statement, read_key).await,
-            false => writing.continue_with(statement, read_key).await,
-        };
-        if let Err(failure) = written {
-            drop(writing);
-            return Err(match failure {
-                Failure::Statement(error) => refused(store, tree, error).await,
-                Failure::Row(error) => error,
-            });
+        let statement = piece.statement().map_err(Failure::Row)?;
+        match is_last && frame == Frame::Whole {
+            true => writing.run(statement, read_key).await?,
+            false => writing.continue_with(statement, read_key).await?,
         }
     }
-    let tree = key.ok_or_else(|| Error::new(ErrorCode::Internal, "A tree was written without a key"))?;
-    Ok(Inserted { tree, execution: execute.then_some(1) })
+    key.ok_or_else(|| Failure::Row(Error::new(ErrorCode::Internal, "A tree was written without a key")))
 }
 
 /// Up to a hundred tasks of a tree.
@@ -78,12 +98,13 @@ struct Piece<'t> {
     now: Timestamp,
     is_first: bool,
     is_last: bool,
+    frame: Frame,
 }
 
 impl Piece<'_> {
     fn statement(&self) -> Result<Statement> {
         let size = SIZES.iter().position(|size| *size >= self.tasks.len()).unwrap_or(SIZES.len() - 1);
-        let mut statement = sqlx::query(text(size, self.is_first, self.is_last));
+        let mut statement = sqlx::query(text(size, self.is_first, self.is_last, self.frame));
         for (i, task) in self.tasks.iter().enumerate() {
             statement = statement
                 .bind((self.first + i) as i64)
@@ -132,19 +153,27 @@ impl Piece<'_> {
 ///
 /// The parameters that are not rows come behind the rows, whose parameters have no names: SQLite looks through all the
 /// names of a statement for each one that is bound, which for 900 of them would cost as much as the rest of the insert.
-fn text(size: usize, is_first: bool, is_last: bool) -> &'static str {
-    static TEXTS: [OnceLock<String>; 4 * SIZES.len()] = [const { OnceLock::new() }; 4 * SIZES.len()];
-    TEXTS[4 * size + 2 * usize::from(is_first) + usize::from(is_last)].get_or_init(|| {
+fn text(size: usize, is_first: bool, is_last: bool, frame: Frame) -> &'static str {
+    static TEXTS: [OnceLock<String>; 8 * SIZES.len()] = [const { OnceLock::new() }; 8 * SIZES.len()];
+    let is_whole = frame == Frame::Whole;
+    let bits = [is_whole, is_first, is_last];
+    let index = bits.iter().fold(size, |index, bit| 2 * index + usize::from(*bit));
+    TEXTS[index].get_or_init(|| {
         let names: [String; 7] = std::array::from_fn(|i| format!("${}", SIZES[size] * COLUMNS + i + 1));
         let [now, id, owner, tasks, execute, edges, queued] = names;
         let rows = vec![format!("({})", ["?"; COLUMNS].join(",")); SIZES[size]].join(",");
         let head = match is_first {
-            true => format!(
-                "BEGIN IMMEDIATE; INSERT INTO plant VALUES ({now}, {id}, {owner}, {tasks}, {execute});"
-            ),
+            true => {
+                let begin = if is_whole { "BEGIN IMMEDIATE;" } else { "" };
+                format!("{begin} INSERT INTO plant VALUES ({now}, {id}, {owner}, {tasks}, {execute});")
+            }
             false => String::new(),
         };
-        let tail = if is_last { "DELETE FROM fresh RETURNING tree; COMMIT;" } else { "" };
+        let tail = match (is_last, is_whole) {
+            (true, true) => "DELETE FROM fresh RETURNING tree; COMMIT;",
+            (true, false) => "DELETE FROM fresh RETURNING tree;",
+            (false, _) => "",
+        };
         format!(
             "{head}
 INSERT INTO tasks (n, tree, parent, id, name, priority, executor, inputs, params, more)

@@ -25,7 +25,11 @@ use transaction::Writer;
 use crate::StoreOptions;
 use crate::migrations::Files;
 
-pub(crate) const MIGRATIONS: Files = &[("init", include_str!("../../../../migrations/sqlite/0001_init.sql"))];
+pub(crate) const MIGRATIONS: Files = &[
+    ("init", include_str!("../../../../migrations/sqlite/0001_init.sql")),
+    ("origins", include_str!("../../../../migrations/sqlite/0002_origins.sql")),
+    ("receipts", include_str!("../../../../migrations/sqlite/0003_receipts.sql")),
+];
 
 /// The location of a database that has no file.
 const MEMORY: &str = ":memory:";

@@ -6,7 +6,8 @@ use apflow_core::event::EventKind;
 
 use super::settle::ENDED;
 use crate::database::Step;
-use crate::verbs::finished::CANCELLED;
+use crate::verbs::clone::{CREATED, LINK};
+use crate::verbs::finished::{CANCELLED, COMPLETED};
 use crate::verbs::skeleton::NEWEST;
 
 const TREE_STARTED: i64 = EventKind::TreeStarted.number();
@@ -27,6 +28,10 @@ pub(super) fn text(step: Step) -> &'static str {
         Step::Rewire => REWIRE,
         Step::Keep => KEEP,
         Step::Remove => &REMOVE,
+        Step::Derive => &DERIVE,
+        Step::Freeze => &FREEZE,
+        Step::TakeKey => TAKE_KEY,
+        Step::UseKey => USE_KEY,
         Step::OpenSession => &OPEN_SESSION,
         Step::RenewSession => RENEW_SESSION,
         Step::CloseSession => &CLOSE_SESSION,
@@ -175,14 +180,48 @@ SELECT n, execution, {TREE_DELETED}, $1, json_object('tasks', $3) FROM trees WHE
 INSERT INTO removed_trees (n, id)
 SELECT n, id FROM trees WHERE n = $2 AND root IN {doomed};
 INSERT INTO removed_tasks (n, id, executor) SELECT n, id, executor FROM tasks WHERE n IN {doomed};
+DELETE FROM receipts WHERE tree = $2 AND EXISTS (SELECT 1 FROM trees WHERE n = $2 AND root IN {doomed});
 DELETE FROM trees WHERE n = $2 AND root IN {doomed};
 DELETE FROM tasks WHERE n IN {doomed};
 DELETE FROM edges WHERE task IN {doomed};
 DELETE FROM done WHERE n IN {doomed};
 DELETE FROM reopened WHERE n IN {doomed};
+DELETE FROM origins WHERE n IN {doomed};
 "
     )
 });
+
+static DERIVE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "
+INSERT INTO origins (n, type, original)
+SELECT x.root + j.key, j.value->>0, j.value->>1 FROM jsonb_each($4) AS j CROSS JOIN trees x ON x.n = $2;
+INSERT INTO done (n, attempt, status, ended_at, token)
+SELECT o.n, 0, {COMPLETED}, $1, 0
+  FROM trees x CROSS JOIN origins o ON o.n BETWEEN x.root AND x.last WHERE x.n = $2 AND o.type = {LINK};
+UPDATE trees SET status = {COMPLETED}, ended_at = $1 WHERE n = $2 AND $3;
+"
+    )
+});
+
+static FREEZE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "
+INSERT INTO events (tree, n, attempt, kind, at)
+SELECT t.tree, t.n, {NEWEST}, {TASK_UPDATED}, $1
+  FROM json_each($2) AS j CROSS JOIN tasks t ON t.n = j.value
+ WHERE NOT EXISTS (SELECT 1 FROM origins o WHERE o.n = t.n AND o.archived_at IS NOT NULL)
+ ORDER BY t.n;
+INSERT INTO origins (n, type, archived_at) SELECT value, {CREATED}, $1 FROM json_each($2) WHERE true
+ON CONFLICT DO UPDATE SET archived_at = coalesce(archived_at, excluded.archived_at);
+"
+    )
+});
+
+const TAKE_KEY: &str = "
+INSERT INTO receipts (owner, key, digest, tree, created_at) VALUES ($2, $3, $4, 0, $1) ON CONFLICT DO NOTHING RETURNING tree";
+
+const USE_KEY: &str = "UPDATE receipts SET tree = $3 WHERE owner = $1 AND key = $2";
 
 /// Puts the runs in `finished` back into the queue.
 pub(super) static TAKE_BACK: LazyLock<String> = LazyLock::new(|| {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use apflow_core::clock::Timestamp;
 use apflow_core::error::Result;
 use apflow_core::event::Event;
-use apflow_core::id::{Seq, TaskId};
+use apflow_core::id::{Seq, TaskId, TreeKey};
 use apflow_core::store::{EventQuery, Inserted, Turn, TurnOutcome};
 use apflow_core::tree::NewTree;
 use futures::{FutureExt, StreamExt};
@@ -19,8 +19,9 @@ use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Either, Executor, SqlStr, Sqlite, SqliteConnection};
 use tokio::sync::OwnedMutexGuard;
 
-use super::{SqliteStore, insert, steps, turn};
-use crate::database::{Argument, Database, Dialect, Step, Work};
+use super::insert::{self, Frame};
+use super::{SqliteStore, steps, turn};
+use crate::database::{Argument, Database, Dialect, Failure, Step, Work};
 use crate::error::store;
 use crate::verbs::events;
 
@@ -188,6 +189,10 @@ impl Work for Writing {
         Ok(self.continue_with(statement, each).await?)
     }
 
+    async fn insert(&mut self, tree: &NewTree, execute: bool, now: Timestamp) -> Result<TreeKey, Failure> {
+        insert::write(self, tree, execute, now, Frame::Part).await
+    }
+
     async fn end<T: Send>(mut self, outcome: Result<T>) -> Result<T> {
         match outcome {
             Ok(value) => {
@@ -207,21 +212,6 @@ fn statement(text: SqlStr, arguments: Vec<Argument>) -> Statement {
         Argument::Int(number) => statement.bind(number),
         Argument::Text(text) => statement.bind(text),
     })
-}
-
-/// What stopped a text: the database, whose reason the caller may want to look at, or a row that cannot be understood.
-pub(super) enum Failure {
-    Statement(sqlx::Error),
-    Row(apflow_core::error::Error),
-}
-
-impl From<Failure> for apflow_core::error::Error {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Statement(error) => store(error),
-            Failure::Row(error) => error,
-        }
-    }
 }
 
 async fn collect<T>(

@@ -14,10 +14,12 @@ use apflow_core::store::{Turn, TurnOutcome};
 
 use super::SqliteStore;
 use super::settle::ENDED;
-use super::transaction::{Failure, Statement};
+use super::transaction::Statement;
+use crate::database::Failure;
 use crate::error::is_missing;
 use crate::rows::to_json;
 use crate::verbs::answer::Reader;
+use crate::verbs::clone::LINK;
 use crate::verbs::finished::{COMPLETED, DELAY, FAILED, Finished, RETRY, reports};
 use crate::verbs::session::lease_lost;
 
@@ -95,7 +97,7 @@ impl Parts {
             (self.finished, "INSERT INTO settle VALUES ($1);"),
             (true, "INSERT INTO claim_ready VALUES ($1, $6);"),
             (true, TOUCHED),
-            (true, CLAIMED),
+            (true, &CLAIMED),
             (self.finished, LOST),
             (self.finished, ENDED),
             (true, SUMMARY),
@@ -189,19 +191,30 @@ SELECT n AS touched, execution, NULL, id, user_id FROM trees
  ORDER BY n;
 ";
 
-const CLAIMED: &str = "
+static CLAIMED: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "
 SELECT c.n AS claimed, c.tree, c.attempt, t.id, t.name, t.executor, t.inputs, t.params, t.more,
        c.attempt - c.base, c.token, c.priority
   FROM claimed c CROSS JOIN tasks t ON t.n = c.n
  ORDER BY c.pos;
--- A dependency of a claimed task is in no queue, so its status is what its newest attempt came to.
-SELECT c.n AS dependent, e.kind, CASE WHEN d.n IS NULL OR o.n IS NOT NULL THEN 0 ELSE d.status END,
-       t.id, t.name, t.executor, t.more, d.result
+-- A dependency of a claimed task is in no queue, so its status is what its newest attempt came to. A link is completed,
+-- and gives what its original has and the result of the newest attempt that completed that.
+SELECT c.n AS dependent, e.kind,
+       CASE WHEN l.n IS NOT NULL THEN {COMPLETED} WHEN d.n IS NULL OR o.n IS NOT NULL THEN 0 ELSE d.status END,
+       t.id, t.name, CASE WHEN l.n IS NULL THEN t.executor ELSE s.executor END,
+       CASE WHEN l.n IS NULL THEN t.more ELSE s.more END, d.result
   FROM claimed c CROSS JOIN edges e ON e.task = c.n CROSS JOIN tasks t ON t.n = e.dep
-  LEFT JOIN done d ON d.n = e.dep AND d.attempt = (SELECT max(attempt) FROM done WHERE n = e.dep)
+  LEFT JOIN origins l ON l.n = e.dep AND l.type = {LINK}
+  LEFT JOIN tasks s ON s.n = l.original
+  LEFT JOIN done d ON d.n = coalesce(l.original, e.dep) AND d.attempt = (
+       SELECT max(attempt) FROM done
+        WHERE n = coalesce(l.original, e.dep) AND (l.n IS NULL OR status = {COMPLETED}))
   LEFT JOIN reopened o ON o.n = e.dep AND o.attempt = d.attempt
  ORDER BY c.pos, e.pos;
-";
+"
+    )
+});
 
 /// Looks at the list again only if some run of it found no row.
 const LOST: &str = "

@@ -1,6 +1,7 @@
 //! `execute`: asks the core for a plan and arms what it says.
 
 use apflow_core::clock::Timestamp;
+use apflow_core::clone::check_not_archived;
 use apflow_core::error::Result;
 use apflow_core::plan::{self, Plan};
 use apflow_core::store::{ExecuteRequest, Execution};
@@ -27,7 +28,11 @@ async fn decide(work: &mut impl Work, request: &ExecuteRequest) -> Result<Execut
     if row.status == TreeStatus::InProgress {
         return Ok(Execution::AlreadyRunning { tree, tree_id: row.id, root: row.root, execution });
     }
-    let plan = plan::execution(&skeleton(work, row.keys).await?, target, request.rerun_completed);
+    let nodes = skeleton(work, row.keys).await?;
+    if let Some(node) = nodes.iter().find(|node| node.key == target) {
+        check_not_archived(&request.task, node.origin, "executed")?;
+    }
+    let plan = plan::execution(&nodes, target, request.rerun_completed);
     if plan.open() == 0 {
         return Ok(Execution::NothingToRun { tree, tree_id: row.id, root: row.root, status: row.status });
     }

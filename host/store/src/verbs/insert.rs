@@ -4,10 +4,10 @@
 use apflow_core::error::{Error, ErrorCode, Result};
 use apflow_core::id::TaskKey;
 use apflow_core::plan::{self, Node};
-use apflow_core::task::TaskStatus;
+use apflow_core::task::{OriginType, TaskStatus};
 use apflow_core::tree::{NewTask, NewTree};
 
-use crate::database::{Database, arguments, sql};
+use crate::database::{Database, Failure, arguments, sql};
 use crate::error::{is_taken, store};
 use crate::rows::{More, at, to_json};
 
@@ -22,6 +22,7 @@ pub(crate) fn armed(tree: &NewTree) -> Vec<u32> {
             key: key(i),
             parent: task.parent.map(key),
             status: TaskStatus::Pending,
+            origin: OriginType::Create,
             dependencies: task.dependencies.iter().map(|d| (key(d.target), d.required)).collect(),
         })
         .collect();
@@ -45,8 +46,23 @@ pub(crate) fn more(task: &NewTask) -> Result<Option<String>> {
     more.with_schemas(&task.schemas).text()
 }
 
+/// Gives up a transaction that could not write its tree; says why.
+pub(super) async fn not_written<D: Database>(
+    database: &D,
+    work: D::Work,
+    tree: &NewTree,
+    failure: Failure,
+) -> Error {
+    drop(work);
+    refused(database, tree, failure).await
+}
+
 /// Names the id that is taken. Only asked after a refusal: to look first would cost every insert a lookup per task.
-pub(crate) async fn refused(database: &impl Database, tree: &NewTree, error: sqlx::Error) -> Error {
+pub(crate) async fn refused(database: &impl Database, tree: &NewTree, failure: Failure) -> Error {
+    let error = match failure {
+        Failure::Statement(error) => error,
+        Failure::Row(error) => return error,
+    };
     if is_taken(&error, "trees.id") {
         return Error::new(
             ErrorCode::InvalidTree,

@@ -3,12 +3,14 @@
 
 pub(crate) mod answer;
 pub(crate) mod cancel;
+pub(crate) mod clone;
 pub(crate) mod delete;
 pub(crate) mod events;
 pub(crate) mod execute;
 pub(crate) mod finished;
 pub(crate) mod insert;
 pub(crate) mod query;
+pub(crate) mod receipt;
 pub(crate) mod session;
 pub(crate) mod skeleton;
 pub(crate) mod update;

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use apflow_core::error::Result;
 use apflow_core::id::{Seq, TaskId, TreeId, TreeKey};
-use apflow_core::store::{Page, QueueFacts, QueuePlace, StatusCounts, TaskFilter, TreeState};
+use apflow_core::store::{Page, Progress, QueueFacts, QueuePlace, StatusCounts, TaskFilter, TreeState};
 use apflow_core::task::{Attempt, Task, TaskStatus};
 use sqlx::SqlStr;
 
-use super::skeleton::STATUS;
+use super::skeleton::{STATUS, below};
 use super::view::{COLUMNS, columns, tables, view};
 use crate::database::{Argument, Database, Dialect, arguments, sql};
 use crate::rows::{
@@ -38,14 +38,7 @@ pub(crate) async fn get<D: Database>(database: &D, ids: &[TaskId]) -> Result<Vec
 
 /// Keys grow in pre-order within a tree.
 pub(crate) async fn subtree<D: Database>(database: &D, id: &TaskId) -> Result<Vec<Task>> {
-    let keys = format!(
-        "WITH RECURSIVE below (n) AS (
-        SELECT n FROM tasks WHERE id = $1
-        UNION ALL
-        SELECT c.n FROM below b {} tasks c ON c.parent = b.n
-    ) SELECT n FROM below",
-        D::DIALECT.join()
-    );
+    let keys = format!("{} SELECT n FROM below", below(D::DIALECT));
     database.read(view_text(D::DIALECT, &keys, "ORDER BY k.n"), arguments![id.as_str()], view).await
 }
 
@@ -90,6 +83,23 @@ pub(crate) async fn count<D: Database>(database: &D, filter: &TaskFilter) -> Res
         *counts.of(status) = count.unsigned_abs();
     }
     Ok(counts)
+}
+
+pub(crate) async fn progress<D: Database>(database: &D, id: &TaskId) -> Result<Option<Progress>> {
+    let text = format!(
+        "{} SELECT {STATUS}, count(*), coalesce(sum(r.progress), 0.0)
+              FROM below t LEFT JOIN running r ON r.n = t.n GROUP BY 1",
+        below(D::DIALECT)
+    );
+    let read =
+        |row: &D::Row| Ok((status(at(row, 0)?)?, at::<i64>(row, 1)?.unsigned_abs(), at::<f64>(row, 2)?));
+    let rows = database.read(sql(text), arguments![id.as_str()], read).await?;
+    let mut progress = Progress::default();
+    for (status, count, reported) in &rows {
+        *progress.counts.of(*status) = *count;
+        progress.done += if *status == TaskStatus::Completed { *count as f64 } else { *reported };
+    }
+    Ok((!rows.is_empty()).then_some(progress))
 }
 
 pub(crate) async fn attempts(database: &impl Database, id: &TaskId) -> Result<Vec<Attempt>> {

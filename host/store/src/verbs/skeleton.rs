@@ -8,8 +8,8 @@ use apflow_core::id::{TaskId, TaskKey, TreeId, TreeKey};
 use apflow_core::plan::Node;
 use apflow_core::task::TreeStatus;
 
-use crate::database::{Work, arguments, sql};
-use crate::rows::{at, status, tree_status};
+use crate::database::{Dialect, Work, arguments, sql};
+use crate::rows::{at, origin, status, tree_status};
 
 /// The visible status of a task `t`: running is in progress, waiting, ready or delayed is pending, else what its newest
 /// attempt came to, unless it was reopened since.
@@ -36,6 +36,23 @@ pub(super) const ARMED: &str = "(EXISTS (SELECT 1 FROM running q WHERE q.n = t.n
     OR EXISTS (SELECT 1 FROM ready q WHERE q.n = t.n)
     OR EXISTS (SELECT 1 FROM delayed q WHERE q.n = t.n)
     OR EXISTS (SELECT 1 FROM waiting q WHERE q.n = t.n AND q.blocked_by IS NULL))";
+
+/// The number of the origin of a task `t`, see [`crate::rows::origin`].
+pub(super) const ORIGIN: &str = "coalesce(
+    (SELECT CASE WHEN o.archived_at IS NULL THEN o.type ELSE 3 END FROM origins o WHERE o.n = t.n), 0)";
+
+/// The beginning of a statement that has a table `below` with the keys (`n`) of the task with the id `$1` and of everything
+/// below it.
+pub(super) fn below(dialect: Dialect) -> String {
+    format!(
+        "WITH RECURSIVE below (n) AS (
+        SELECT n FROM tasks WHERE id = $1
+        UNION ALL
+        SELECT c.n FROM below b {} tasks c ON c.parent = b.n
+    )",
+        dialect.join()
+    )
+}
 
 /// The tree of a task.
 pub(super) struct TreeRow {
@@ -70,13 +87,15 @@ SELECT t.n, x.n, x.id, r.id, x.status, x.execution, x.root, x.last
 
 /// All tasks of the tree with these first and last keys, in pre-order.
 pub(super) async fn skeleton(work: &mut impl Work, keys: (i64, i64)) -> Result<Vec<Node>> {
-    let text =
-        format!("SELECT t.n, t.parent, {STATUS} FROM tasks t WHERE t.n BETWEEN $1 AND $2 ORDER BY t.n");
+    let text = format!(
+        "SELECT t.n, t.parent, {STATUS}, {ORIGIN} FROM tasks t WHERE t.n BETWEEN $1 AND $2 ORDER BY t.n"
+    );
     let nodes = work.rows(sql(text), arguments![keys.0, keys.1], |row| {
         Ok(Node {
             key: TaskKey(at(row, 0)?),
             parent: at::<Option<i64>>(row, 1)?.map(TaskKey),
             status: status(at(row, 2)?)?,
+            origin: origin(at(row, 3)?)?,
             dependencies: Vec::new(),
         })
     });

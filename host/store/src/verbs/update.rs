@@ -3,18 +3,19 @@
 use std::collections::HashSet;
 
 use apflow_core::clock::Timestamp;
+use apflow_core::clone::check_mutable;
 use apflow_core::error::{Error, ErrorCode, Result};
 use apflow_core::id::{TaskId, TaskKey, TreeKey};
 use apflow_core::plan::circle;
-use apflow_core::store::TaskPatch;
-use apflow_core::task::{DependencyKind, Task, TaskStatus};
+use apflow_core::store::{TaskPatch, dependent_in_progress};
+use apflow_core::task::{DependencyKind, OriginType, Task, TaskStatus};
 use apflow_core::transition::{Change, owner_change, transition};
 
 use super::query::{KEY_OF, view_text};
-use super::skeleton::{ARMED, STATUS, skeleton};
+use super::skeleton::{ARMED, ORIGIN, STATUS, skeleton};
 use super::view::view;
 use crate::database::{Database, Step, Work, arguments, replayed, sql};
-use crate::rows::{More, at, kind_number, status, to_json};
+use crate::rows::{More, at, kind_number, origin, status, to_json};
 
 type Edges = Vec<(TaskKey, bool, DependencyKind)>;
 
@@ -36,6 +37,7 @@ async fn once(database: &impl Database, id: &TaskId, patch: &TaskPatch, now: Tim
 async fn apply<W: Work>(work: &mut W, id: &TaskId, patch: &TaskPatch, now: Timestamp) -> Result<Task> {
     work.lock_trees(std::slice::from_ref(id)).await?;
     let row = Row::load(work, id).await?;
+    check_mutable(id, row.origin, "changed")?;
     let reopen = patch.status.map(|to| row.new_status(to)).transpose()?.is_some();
     let dependencies = match &patch.dependencies {
         Some(wanted) => Some(row.new_dependencies(work, wanted).await?),
@@ -65,6 +67,7 @@ struct Row {
     keys: (i64, i64),
     status: TaskStatus,
     armed: bool,
+    origin: OriginType,
     name: String,
     priority: i64,
     executor: Option<String>,
@@ -76,7 +79,8 @@ struct Row {
 impl Row {
     async fn load(work: &mut impl Work, id: &TaskId) -> Result<Self> {
         let text = format!(
-            "SELECT t.n, t.tree, x.root, x.last, {STATUS}, {ARMED}, t.name, t.priority, t.executor, t.inputs, t.params, t.more
+            "SELECT t.n, t.tree, x.root, x.last, {STATUS}, {ARMED}, t.name, t.priority, t.executor, t.inputs, t.params,
+                    t.more, {ORIGIN}
                FROM tasks t JOIN trees x ON x.n = t.tree WHERE t.id = $1"
         );
         let rows = work.rows(sql(text), arguments![id.as_str()], |row| {
@@ -87,6 +91,7 @@ impl Row {
                 keys: (at(row, 2)?, at(row, 3)?),
                 status: status(at(row, 4)?)?,
                 armed: at(row, 5)?,
+                origin: origin(at(row, 12)?)?,
                 name: at(row, 6)?,
                 priority: at(row, 7)?,
                 executor: at(row, 8)?,
@@ -131,6 +136,9 @@ impl Row {
                 self.id, self.status
             )));
         }
+        if let Some(busy) = self.running_dependent(work).await? {
+            return Err(self.refuse(dependent_in_progress(&self.id, &busy)));
+        }
         let keys = self.lookup(work, wanted).await?;
         let mut known = HashSet::new();
         let mut edges = Vec::with_capacity(wanted.len());
@@ -145,6 +153,17 @@ impl Row {
         }
         self.check_circle(work, &edges).await?;
         Ok(edges)
+    }
+
+    /// A task in progress that depends on this one.
+    async fn running_dependent<W: Work>(&self, work: &mut W) -> Result<Option<TaskId>> {
+        let join = W::DIALECT.join();
+        let text = format!(
+            "SELECT t.id FROM edges e {join} running r ON r.n = e.task {join} tasks t ON t.n = e.task
+              WHERE e.dep = $1 LIMIT 1"
+        );
+        let found = work.rows(sql(text), arguments![self.key.0], |row| at::<&str>(row, 0).map(TaskId::from));
+        Ok(found.await?.pop())
     }
 
     /// For each wanted dependency its key, if it is in the tree.

@@ -2,6 +2,7 @@
 //! dependencies included, so that it is of one moment.
 
 use apflow_core::clock::Timestamp;
+use apflow_core::clone::blank;
 use apflow_core::error::{Result, TaskError};
 use apflow_core::id::{NodeId, TaskId, TreeId};
 use apflow_core::json::Json;
@@ -10,7 +11,8 @@ use apflow_core::task::{Dependency, OriginType, Schedule, Task, TaskStatus};
 use super::skeleton::STATUS;
 use crate::database::Dialect;
 use crate::rows::{
-    Cells, More, at, from_json, json, kind, optional_error, optional_json, optional_time, status, time,
+    Cells, More, at, from_json, json, kind, optional_error, optional_json, optional_time, origin, status,
+    time,
 };
 
 /// The columns that [`view`] reads.
@@ -23,13 +25,16 @@ pub(super) fn columns(dialect: Dialect) -> String {
     EXISTS (SELECT 1 FROM tasks c WHERE c.parent = t.n),
     r.token, r.started_at, r.progress, rs.node, rs.until,
     coalesce(r.attempt, q.attempt, y.attempt, w.attempt, d.attempt, 0), b.id,
-    d.started_at, d.ended_at, d.inputs, d.result, d.error, ds.node",
+    d.started_at, d.ended_at, d.inputs, d.result, d.error, ds.node,
+    g.type, coalesce(gt.id, (SELECT id FROM removed_tasks WHERE n = g.original)), g.archived_at,
+    EXISTS (SELECT 1 FROM origins c WHERE c.original = t.n),
+    CASE WHEN t.n = x.root THEN (SELECT key FROM receipts WHERE tree = x.n) END",
         dialect.join()
     )
 }
 
 /// Number of these columns.
-pub(super) const COLUMNS: usize = 28;
+pub(super) const COLUMNS: usize = 33;
 
 /// The tables behind them. `k` has the keys (`n`) of the tasks to read.
 pub(super) fn tables(dialect: Dialect) -> String {
@@ -47,6 +52,8 @@ pub(super) fn tables(dialect: Dialect) -> String {
   LEFT JOIN tasks b ON b.n = w.blocked_by
   LEFT JOIN done d ON d.n = t.n AND d.attempt = (SELECT max(attempt) FROM done WHERE n = t.n)
   LEFT JOIN sessions ds ON ds.n = d.node
+  LEFT JOIN origins g ON g.n = t.n
+  LEFT JOIN tasks gt ON gt.n = g.original
 "
     )
 }
@@ -61,7 +68,11 @@ pub(super) fn view(row: &impl Cells) -> Result<Task> {
     let is_of_definition =
         edited_at.is_none_or(|edited| newest.started_at.is_some_and(|began| edited <= began));
     let mut more = More::read(at(row, 10)?)?;
-    Ok(Task {
+    let (kind, archived_at) =
+        (origin(at::<Option<i64>>(row, 28)?.unwrap_or_default())?, optional_time(row, 30)?);
+    let run_with = newest.inputs.filter(|_| is_of_definition);
+    let defined_inputs = run_with.is_some().then(|| json(row, 8)).transpose()?;
+    let mut task = Task {
         id: TaskId::from(at::<&str>(row, 0)?),
         parent_id: at::<Option<&str>>(row, 1)?.map(TaskId::from),
         tree_id: TreeId::from(at::<&str>(row, 2)?),
@@ -70,7 +81,7 @@ pub(super) fn view(row: &impl Cells) -> Result<Task> {
         status,
         priority: at(row, 6)?,
         dependencies: dependencies(at(row, 7)?)?,
-        inputs: newest.inputs.filter(|_| is_of_definition).map_or_else(|| json(row, 8), Ok)?,
+        inputs: run_with.map_or_else(|| json(row, 8), Ok)?,
         params: json(row, 9)?,
         schemas: more.schemas(),
         result: newest.result,
@@ -83,18 +94,21 @@ pub(super) fn view(row: &impl Cells) -> Result<Task> {
         },
         created_at,
         started_at,
-        updated_at: [edited_at, started_at, newest.ended_at].into_iter().flatten().fold(created_at, Ord::max),
+        updated_at: [edited_at, started_at, newest.ended_at, archived_at]
+            .into_iter()
+            .flatten()
+            .fold(created_at, Ord::max),
         completed_at: newest.ended_at.filter(|_| status.is_terminal()),
         has_children: at(row, 14)?,
-        original_task_id: None,
-        origin_type: OriginType::Create,
-        has_references: false,
+        original_task_id: at::<Option<&str>>(row, 29)?.map(TaskId::from),
+        origin_type: if archived_at.is_some() { OriginType::Archive } else { kind },
+        has_references: at(row, 31)?,
         schedule: Schedule::default(),
         lease_id: run.as_ref().map(|run| run.token.to_string()),
         lease_expires_at: run.as_ref().map(|run| run.until),
         placement_constraints: None,
         attempt: at(row, 20)?,
-        idempotency_key: None,
+        idempotency_key: at(row, 32)?,
         last_assigned_node: run.map_or(newest.node, |run| Some(run.node)),
         description: more.description,
         executor: at(row, 11)?,
@@ -102,7 +116,13 @@ pub(super) fn view(row: &impl Cells) -> Result<Task> {
         retry: more.retry,
         timeout_ms: more.timeout_ms,
         blocked_by: at::<Option<&str>>(row, 21)?.map(TaskId::from),
-    })
+        is_link: kind == OriginType::Link,
+        defined_inputs,
+    };
+    if task.is_link {
+        blank(&mut task);
+    }
+    Ok(task)
 }
 
 fn dependencies(text: &str) -> Result<Vec<Dependency>> {

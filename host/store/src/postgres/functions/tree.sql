@@ -265,9 +265,11 @@ BEGIN
     SELECT n, execution, {tree.deleted}, p_now, json_build_object('tasks', p_count)::text FROM trees WHERE n = p_tree;
     INSERT INTO removed_trees (n, id) SELECT n, id FROM trees WHERE n = p_tree AND root = ANY (v_doomed);
     INSERT INTO removed_tasks (n, id, executor) SELECT n, id, executor FROM tasks WHERE n = ANY (v_doomed);
+    DELETE FROM receipts k USING trees x WHERE x.n = p_tree AND x.root = ANY (v_doomed) AND k.tree = x.n;
     DELETE FROM trees WHERE n = p_tree AND root = ANY (v_doomed);
     DELETE FROM tasks WHERE n = ANY (v_doomed);
     DELETE FROM edges WHERE task = ANY (v_doomed);
     DELETE FROM done WHERE n = ANY (v_doomed);
     DELETE FROM reopened WHERE n = ANY (v_doomed);
+    DELETE FROM origins WHERE n = ANY (v_doomed);
 END $$;

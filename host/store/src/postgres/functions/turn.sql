@@ -162,14 +162,22 @@ BEGIN
               FROM unnest(v_claimed) WITH ORDINALITY AS c (n, pos)
               JOIN running r ON r.n = c.n JOIN tasks t ON t.n = c.n
              ORDER BY c.pos;
-        -- A dependency of a claimed task is in no queue, so its status is what its newest attempt came to.
+        -- A dependency of a claimed task is in no queue, so its status is what its newest attempt came to. A link is
+        -- completed, and gives what its original has and the result of the newest attempt that completed that.
         RETURN QUERY
-            SELECT c.n, e.kind::bigint, (CASE WHEN d.n IS NULL OR o.n IS NOT NULL THEN 0 ELSE d.status END)::bigint,
-                   t.id, t.name, t.executor, t.more, d.result, NULL::text, NULL::bigint, NULL::bigint, NULL::bigint,
-                   'dependent'
+            SELECT c.n, e.kind::bigint,
+                   (CASE WHEN l.n IS NOT NULL THEN {completed} WHEN d.n IS NULL OR o.n IS NOT NULL THEN 0
+                         ELSE d.status END)::bigint,
+                   t.id, t.name, CASE WHEN l.n IS NULL THEN t.executor ELSE s.executor END,
+                   CASE WHEN l.n IS NULL THEN t.more ELSE s.more END, d.result, NULL::text, NULL::bigint, NULL::bigint,
+                   NULL::bigint, 'dependent'
               FROM unnest(v_claimed) WITH ORDINALITY AS c (n, pos)
               JOIN edges e ON e.task = c.n JOIN tasks t ON t.n = e.dep
-              LEFT JOIN done d ON d.n = e.dep AND d.attempt = (SELECT max(m.attempt) FROM done m WHERE m.n = e.dep)
+              LEFT JOIN origins l ON l.n = e.dep AND l.type = {link}
+              LEFT JOIN tasks s ON s.n = l.original
+              LEFT JOIN done d ON d.n = coalesce(l.original, e.dep) AND d.attempt = (
+                   SELECT max(m.attempt) FROM done m
+                    WHERE m.n = coalesce(l.original, e.dep) AND (l.n IS NULL OR m.status = {completed}))
               LEFT JOIN reopened o ON o.n = e.dep AND o.attempt = d.attempt
              ORDER BY c.pos, e.pos;
     END IF;
