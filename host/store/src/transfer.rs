@@ -346,7 +346,8 @@ mod tests {
                 listed.push(format!("{}.{column}{mark}", table.name));
             }
         }
-        (found.sort(), listed.sort());
+        found.sort();
+        listed.sort();
         assert_eq!(found, listed);
     }
 }

@@ -1,5 +1,7 @@
 //! A database that is moved is the same database: everything reads the same there, and work goes on where it stopped.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
