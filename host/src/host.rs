@@ -37,7 +37,8 @@ impl HostBuilder {
         self
     }
 
-    /// Keeps tasks and events in this database: `sqlite:PATH`, made if it is missing, or `sqlite::memory:`.
+    /// Keeps tasks and events in this database: `sqlite:PATH`, made if it is missing, `sqlite::memory:`, or
+    /// `postgres://USER@HOST:PORT/DATABASE`, which may be shared with other hosts if each has a node name of its own.
     #[must_use]
     pub fn database(mut self, url: impl Into<String>) -> Self {
         self.config.database.url = url.into();
@@ -223,8 +224,8 @@ fn result_of<T: DeserializeOwned>(task: &Task) -> Result<T> {
         .map_err(|error| Error::invalid_params(&task.name, format!("its result does not fit: {error}")))
 }
 
-/// Makes the folder of the database and takes the lock.
-fn prepare(file: &Path) -> Result<DatabaseLock> {
+/// Makes the folder of a database file and takes the right to run its engine.
+pub(crate) fn prepare(file: &Path) -> Result<DatabaseLock> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|folder| !folder.exists()) {
         make(folder).map_err(|error| {

@@ -50,6 +50,7 @@
 mod bundled;
 mod components;
 pub mod config;
+pub mod database;
 pub mod host;
 mod lock;
 mod plugins;

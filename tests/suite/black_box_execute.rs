@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Server, Setup, hostile, info, sequential_server, server, shipped, with};
+use crate::harness::{
+    Server, Setup, hostile, info, sequential_server, server, server_on_postgres, shipped, with,
+};
 use crate::site::serve;
 
 fn task(name: &str, executor: &str, more: Value) -> Value {
@@ -26,7 +28,15 @@ async fn status(server: &Server, id: &str) -> String {
 
 #[tokio::test]
 async fn case_13_aggregate_of_two() {
-    let server = server().await;
+    aggregates_two(server().await).await;
+}
+
+#[tokio::test]
+async fn case_13_on_postgres_aggregate_of_two() {
+    aggregates_two(server_on_postgres().await).await;
+}
+
+async fn aggregates_two(server: Server) {
     let tree = json!([
         root("root", json!(["a", "b"])),
         with(info("a"), json!({"id": "a", "parent_id": "root"})),

@@ -139,6 +139,34 @@ fn plugins_can_be_inspected_without_a_server() {
 }
 
 #[test]
+fn the_database_is_seen_upgraded_and_moved() {
+    let folder = tempfile::tempdir().unwrap();
+    let run_it = run(folder.path(), &json!([with(info("cpu"), json!({"id": "mine"}))]), &[]);
+    assert_eq!(run_it.status.code(), Some(0), "{}", text(&run_it.stderr));
+    let server = apflow_testkit::postgres::Database::new();
+    let db = |args: &[&str]| {
+        let output = apflow(folder.path(), &[&["db"], args, &["--output", "json"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    assert_eq!(db(&["status"])["up_to_date"], true);
+    assert_eq!(db(&["status", "--database-url", &server.url])["version"], 0);
+    assert_eq!(db(&["migrate", "--database-url", &server.url])["before"], 0);
+    let moved = db(&["move", "--to", &server.url]);
+    assert_eq!(moved["tables"][0], json!({"table": "trees", "rows": 1}));
+    let shown = apflow(
+        folder.path(),
+        &["tasks", "get", "mine", "--local", "--database-url", &server.url, "--output", "json"],
+    );
+    let task: Value =
+        serde_json::from_slice(&shown.stdout).unwrap_or_else(|_| panic!("{}", text(&shown.stderr)));
+    assert_eq!((&task["status"], task["result"]["cores"].is_number()), (&json!("completed"), true), "{task}");
+    let again = apflow(folder.path(), &["db", "move", "--to", &server.url]);
+    assert_eq!(again.status.code(), Some(2), "{}", text(&again.stderr));
+    assert!(text(&again.stderr).contains("not empty"), "{}", text(&again.stderr));
+}
+
+#[test]
 fn help_explains_every_command() {
     let folder = tempfile::tempdir().unwrap();
     let help = text(&apflow(folder.path(), &["--help"]).stdout);

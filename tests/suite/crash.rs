@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::black_box_execute::count_events;
-use crate::harness::{info, server, with};
+use crate::harness::{Server, info, server, server_on_postgres, with};
 
 fn big_tree(tasks: usize) -> Value {
     let child = |i: usize| {
@@ -20,7 +20,15 @@ fn big_tree(tasks: usize) -> Value {
 
 #[tokio::test]
 async fn case_57_a_killed_server_goes_on_after_restart() {
-    let mut server = server().await;
+    goes_on_after_restarts(server().await).await;
+}
+
+#[tokio::test]
+async fn case_57_on_postgres_a_killed_server_goes_on_after_restart() {
+    goes_on_after_restarts(server_on_postgres().await).await;
+}
+
+async fn goes_on_after_restarts(mut server: Server) {
     server.tasks("tasks.create", big_tree(1000)).await;
     server.tasks("tasks.execute", json!({"task_id": "root", "wait": false})).await;
     for round in 1..=3 {

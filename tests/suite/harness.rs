@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use apflow_testkit::postgres::Database;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -55,11 +56,13 @@ pub struct Setup {
     pub config: String,
     /// Environment variables.
     pub env: Vec<(&'static str, String)>,
+    /// A database on PostgreSQL; without one it is a file in the server's folder.
+    pub database: Option<Database>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { plugins: vec![shipped(), hostile()], config: String::new(), env: Vec::new() }
+        Self { plugins: vec![shipped(), hostile()], config: String::new(), env: Vec::new(), database: None }
     }
 }
 
@@ -77,6 +80,11 @@ pub struct Server {
 /// A server with all plugins and no configuration.
 pub async fn server() -> Server {
     Server::start(Setup::default()).await
+}
+
+/// The same on PostgreSQL.
+pub async fn server_on_postgres() -> Server {
+    Server::start(Setup { database: Some(Database::new()), ..Setup::default() }).await
 }
 
 /// A server that runs one task at a time.
@@ -221,7 +229,10 @@ async fn read(response: hyper::Response<Incoming>) -> (u16, String) {
 async fn spawn(setup: &Setup, folder: &Path) -> (Child, String) {
     let mut command = Command::new(binary());
     command.args(["serve", "--host", "127.0.0.1", "--port", "0", "--database-url"]);
-    command.arg(format!("sqlite:{}", folder.join("apflow.db").display()));
+    command.arg(match &setup.database {
+        Some(database) => database.url.clone(),
+        None => format!("sqlite:{}", folder.join("apflow.db").display()),
+    });
     for plugins in &setup.plugins {
         command.arg("--plugins").arg(plugins);
     }

@@ -5,6 +5,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "tests hand over JSON as they write it")]
 
 mod black_box;
+mod black_box_clone;
 mod black_box_create;
 mod black_box_execute;
 mod cli;

@@ -11,18 +11,23 @@ use crate::retry::RetryPolicy;
 use crate::schedule::{self, SchedulePatch};
 use crate::task::{DEFAULT_PRIORITY, DependencyKind, MAX_PRIORITY};
 
+/// The longest executor id, in bytes.
+pub const MAX_EXECUTOR_BYTES: usize = 100;
+
 /// How large a creation may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TreeLimits {
     /// Tasks in one tree.
     pub max_tasks: usize,
+    /// Levels of one tree, the root included.
+    pub max_depth: usize,
     /// Bytes of one JSON field of a task.
     pub max_field_bytes: usize,
 }
 
 impl Default for TreeLimits {
     fn default() -> Self {
-        Self { max_tasks: 200_000, max_field_bytes: 4 * 1024 * 1024 }
+        Self { max_tasks: 200_000, max_depth: 1_000, max_field_bytes: 4 * 1024 * 1024 }
     }
 }
 
@@ -101,7 +106,9 @@ const SET_BY_HOST: &[&str] = &[
     "blocked_by",
 ];
 /// Fields of the task model whose meaning is not built: refused unless they say nothing.
-const NOT_AVAILABLE: &[&str] = &["placement_constraints", "idempotency_key"];
+const NOT_AVAILABLE: &[&str] = &["placement_constraints"];
+/// The key of a creation, which [`crate::receipt::take_key`] takes from the root.
+const KEY_OF_REQUEST: &str = "idempotency_key";
 
 /// Reads the `tasks` of a creation: an array of task objects, or one object.
 ///
@@ -118,18 +125,17 @@ pub fn read_all(tasks: Value, limits: TreeLimits) -> Result<Vec<TaskDraft>> {
             ));
         }
     };
-    if list.len() > limits.max_tasks {
-        return Err(Error::new(
-            ErrorCode::LimitExceeded,
-            format!(
-                "The tree has {} tasks, the limit is {} (limits.max_tasks)",
-                list.len(),
-                limits.max_tasks
-            ),
-        )
-        .with("limit", limits.max_tasks));
-    }
+    check_count(list.len(), limits)?;
     list.into_iter().enumerate().map(|(i, task)| read_one(i, task, limits)).collect()
+}
+
+/// Refuses a tree of more tasks than allowed.
+pub(crate) fn check_count(tasks: usize, limits: TreeLimits) -> Result<()> {
+    if tasks <= limits.max_tasks {
+        return Ok(());
+    }
+    let text = format!("The tree has {tasks} tasks, the limit is {} (limits.max_tasks)", limits.max_tasks);
+    Err(Error::new(ErrorCode::LimitExceeded, text).with("limit", limits.max_tasks))
 }
 
 fn read_one(index: usize, task: Value, limits: TreeLimits) -> Result<TaskDraft> {
@@ -139,7 +145,7 @@ fn read_one(index: usize, task: Value, limits: TreeLimits) -> Result<TaskDraft> 
     };
     let mut reader = Reader { index, fields, limits };
     let name = reader.name()?;
-    let executor = reader.text("executor", 100)?;
+    let executor = reader.text("executor", MAX_EXECUTOR_BYTES)?;
     let inputs = reader.object("inputs")?;
     let params = reader.object("params")?;
     let schemas = reader.object("schemas")?;
@@ -334,6 +340,15 @@ impl Reader {
             }
             if known(NOT_AVAILABLE) && !says_nothing {
                 return Err(self.refuse(field, "this version does not support it; leave it out"));
+            }
+            if field == KEY_OF_REQUEST {
+                if says_nothing {
+                    continue;
+                }
+                return Err(self.refuse(
+                    field,
+                    "it belongs to the whole request: write it beside `tasks`, or at the root",
+                ));
             }
             if !known(SET_BY_HOST) && !known(NOT_AVAILABLE) {
                 return Err(self.refuse(field, "there is no such field; free data belongs into 'metadata'"));

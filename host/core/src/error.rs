@@ -61,6 +61,10 @@ codes! {
     IdempotencyConflict = "idempotency_conflict",
     /// A schedule cannot be read, or cannot be where it was put.
     ScheduleInvalid = "schedule_invalid",
+    /// The task is archived, or a link: it can neither be changed nor run.
+    TaskImmutable = "task_immutable",
+    /// The task cannot be cloned in that way.
+    CannotClone = "cannot_clone",
     /// Something is larger than the configured limit.
     LimitExceeded = "limit_exceeded",
     /// A plugin was refused or is broken.

@@ -1,6 +1,8 @@
 //! How results become inputs: the original's merging rules, and explicit references
 //! `{"$from": "<task name or id>", "pointer": "/url"}` (RFC 6901), which win over them. Pure functions on JSON.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 use crate::error::{FailureKind, TaskError};
@@ -124,6 +126,35 @@ pub fn resolve(
         }
     }
     Ok(Some(Json::from(Value::Object(inputs))))
+}
+
+/// The same inputs with other ids in their references: new id by old id. Text that refers to none of them is kept as it is.
+#[must_use]
+pub fn repoint(inputs: &Json, renamed: &HashMap<&str, &str>) -> Json {
+    if renamed.is_empty() || !inputs.as_str().contains("$from") {
+        return inputs.clone();
+    }
+    let mut value = inputs.value();
+    let mut changed = false;
+    let mut open: Vec<&mut Value> = vec![&mut value];
+    while let Some(value) = open.pop() {
+        match value {
+            Value::Array(items) => open.extend(items),
+            Value::Object(map) => {
+                let new =
+                    map.get("$from").and_then(Value::as_str).and_then(|from| renamed.get(from).copied());
+                match new {
+                    Some(new) => {
+                        map.insert("$from".into(), new.into());
+                        changed = true;
+                    }
+                    None => open.extend(map.values_mut()),
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    if changed { value.into() } else { inputs.clone() }
 }
 
 fn merge(inputs: &mut Map<String, Value>, source: &Source, consumer: Consumer<'_>) {
@@ -301,6 +332,19 @@ mod tests {
         let error = resolve(&definition.into(), &sources, consumer).unwrap_err();
         assert_eq!(error.pointer.as_deref(), Some("/q/0"));
         assert!(error.message.contains("'/url' in the result of task 'a'"), "{}", error.message);
+    }
+
+    #[test]
+    fn references_get_other_ids_and_other_texts_stay() {
+        let renamed = HashMap::from([("a", "A")]);
+        let text = r#"{"x": [{"$from": "a", "pointer": "/u"}], "y": {"$from": "name of a"}, "z": "a"}"#;
+        let moved = repoint(&Json::parse(text).unwrap(), &renamed);
+        assert_eq!(
+            moved.value(),
+            json!({"x": [{"$from": "A", "pointer": "/u"}], "y": {"$from": "name of a"}, "z": "a"})
+        );
+        let other = Json::parse(r#"{"y":  {"$from": "b"}}"#).unwrap();
+        assert_eq!(repoint(&other, &renamed).as_str(), other.as_str());
     }
 
     #[test]

@@ -3,7 +3,10 @@
 //! [`clock::Clock`]). No I/O, no runtime, no database, no WebAssembly: it builds in seconds and everything else may
 //! depend on it.
 
+pub mod breaker;
 pub mod clock;
+pub mod clone;
+pub mod deletion;
 pub mod draft;
 pub mod error;
 pub mod event;
@@ -13,6 +16,8 @@ pub mod json;
 pub mod lease;
 pub mod plan;
 pub mod plugin;
+pub mod progress;
+pub mod receipt;
 pub mod retry;
 pub mod schedule;
 pub mod store;

@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 
+use crate::clone::is_frozen;
 use crate::id::TaskKey;
-use crate::task::TaskStatus;
+use crate::task::{OriginType, TaskStatus};
 
 /// A task reduced to what decides.
 #[derive(Debug, Clone)]
@@ -15,6 +16,8 @@ pub struct Node {
     pub parent: Option<TaskKey>,
     /// Where it stands.
     pub status: TaskStatus,
+    /// How it came about: links and archived tasks never run.
+    pub origin: OriginType,
     /// What it depends on, and whether that is required.
     pub dependencies: Vec<(TaskKey, bool)>,
 }
@@ -39,7 +42,7 @@ impl Plan {
 
 /// Plans an execution of `target`: the root of `nodes` means the whole tree, another task it and what it depends on.
 ///
-/// Pending and failed tasks run; completed ones only with `rerun_completed`; cancelled ones never. A required dependency holds
+/// Pending and failed tasks run; completed ones only with `rerun_completed`; cancelled ones, links and archived ones never. A required dependency holds
 /// when it is completed; one that is not required, when it will not run (any more) in this execution.
 pub fn execution(nodes: &[Node], target: TaskKey, rerun_completed: bool) -> Plan {
     let index: HashMap<TaskKey, usize> = nodes.iter().enumerate().map(|(i, node)| (node.key, i)).collect();
@@ -49,6 +52,7 @@ pub fn execution(nodes: &[Node], target: TaskKey, rerun_completed: bool) -> Plan
         .zip(&selected)
         .map(|(node, selected)| {
             *selected
+                && !is_frozen(node.origin)
                 && match node.status {
                     TaskStatus::Pending | TaskStatus::Failed => true,
                     TaskStatus::Completed => rerun_completed,
@@ -239,6 +243,7 @@ mod tests {
                 key: TaskKey(*key),
                 parent: (*parent != 0).then_some(TaskKey(*parent)),
                 status: *status,
+                origin: OriginType::Create,
                 dependencies: dependencies.iter().map(|(key, required)| (TaskKey(*key), *required)).collect(),
             })
             .collect()
@@ -291,6 +296,21 @@ mod tests {
         assert_eq!((plan.ready, plan.waiting), (keys(&[2]), vec![(TaskKey(1), 2), (TaskKey(3), 1)]));
         assert!(plan.blocked.is_empty());
         assert_eq!(renewal(&[]), Plan::default());
+    }
+
+    #[test]
+    fn links_and_archived_tasks_never_run_and_hold_nobody_up() {
+        let mut tree = nodes(&[
+            (1, 0, Pending, &[(2, true), (3, true)]),
+            (2, 1, Completed, &[]),
+            (3, 1, Completed, &[]),
+        ]);
+        tree[1].origin = OriginType::Link;
+        tree[2].origin = OriginType::Archive;
+        for rerun in [false, true] {
+            let plan = execution(&tree, TaskKey(1), rerun);
+            assert_eq!((plan.ready, plan.waiting), (keys(&[1]), vec![]));
+        }
     }
 
     #[test]
@@ -350,6 +370,7 @@ mod tests {
                 key: TaskKey(i),
                 parent: (i > 1).then_some(TaskKey(i - 1)),
                 status: Pending,
+                origin: OriginType::Create,
                 dependencies: if i < 100_000 { vec![(TaskKey(i + 1), true)] } else { vec![] },
             })
             .collect();

@@ -11,16 +11,20 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use crate::clock::Timestamp;
+use crate::clone::NewClone;
 use crate::error::{Result, TaskError};
 use crate::event::{Event, EventKind};
 use crate::id::{Seq, TaskId, TaskKey, Token, TreeId, TreeKey};
 use crate::json::Json;
 use crate::lease::Session;
+use crate::receipt::{NewReceipt, Receipt};
 use crate::retry::RetryPolicy;
 use crate::schedule::SchedulePatch;
 use crate::task::{Attempt, DependencyKind, Task, TaskStatus, TreeStatus};
 use crate::tree::NewTree;
 
+pub use crate::progress::{Progress, StatusCounts};
+pub use crate::receipt::InsertedOnce;
 pub use schedules::{CompleteSchedule, DueSchedules, Fired, ScheduleStore};
 
 /// What [`Store::insert_tree`] did.
@@ -164,13 +168,13 @@ pub struct DependencyResult {
     pub name: String,
     /// What it gives.
     pub kind: DependencyKind,
-    /// The executor that made the result.
+    /// The executor that made the result; of a link, as the rest, its original's.
     pub executor: Option<String>,
     /// Its `schemas` object.
     pub schemas: Json,
-    /// Where it stands.
+    /// Where it stands; a link is completed.
     pub status: TaskStatus,
-    /// Its newest result, where there is one.
+    /// Its newest result, where there is one. A link gives the result of its original's newest attempt that completed.
     pub result: Option<Json>,
 }
 
@@ -309,14 +313,22 @@ pub struct TaskPatch {
     pub retry: Option<Option<RetryPolicy>>,
     /// New timeout: `Some(None)` for none.
     pub timeout_ms: Option<Option<u32>>,
-    /// New dependencies as (public id, required, kind). Only of a pending task that no execution has armed; each id must be in
-    /// the same tree, and there must be no circle.
+    /// New dependencies as (public id, required, kind). Only of a pending task that no execution has armed, and while nothing
+    /// that depends on it is in progress; each id must be in the same tree, and there must be no circle.
     pub dependencies: Option<Vec<(TaskId, bool, DependencyKind)>>,
     /// New status, checked by [`crate::transition::owner_change`]. `Pending` on a failed task appends nothing to the
     /// attempts and makes the task pending again. `Cancelled` is done by [`Store::cancel`], never by a patch.
     pub status: Option<TaskStatus>,
     /// A change of the schedule, only of a root; the store asks [`crate::schedule::edit`] what it makes.
     pub schedule: Option<SchedulePatch>,
+}
+
+/// Why a task cannot get other dependencies while one that depends on it is in progress.
+pub fn dependent_in_progress(task: &TaskId, dependent: &TaskId) -> String {
+    format!(
+        "Dependencies of task '{task}' cannot be changed: task '{dependent}', which depends on it, is in progress. Wait for its \
+         end, or cancel it"
+    )
 }
 
 /// What [`Store::delete`] did.
@@ -344,39 +356,6 @@ pub struct Page {
     pub limit: u32,
     /// Skip so many.
     pub offset: u32,
-}
-
-/// Tasks by status.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct StatusCounts {
-    /// Pending.
-    pub pending: u64,
-    /// Running.
-    pub in_progress: u64,
-    /// Completed.
-    pub completed: u64,
-    /// Failed.
-    pub failed: u64,
-    /// Cancelled.
-    pub cancelled: u64,
-}
-
-impl StatusCounts {
-    /// All of them.
-    pub fn total(&self) -> u64 {
-        self.pending + self.in_progress + self.completed + self.failed + self.cancelled
-    }
-
-    /// The count of one status, to write.
-    pub fn of(&mut self, status: TaskStatus) -> &mut u64 {
-        match status {
-            TaskStatus::Pending => &mut self.pending,
-            TaskStatus::InProgress => &mut self.in_progress,
-            TaskStatus::Completed => &mut self.completed,
-            TaskStatus::Failed => &mut self.failed,
-            TaskStatus::Cancelled => &mut self.cancelled,
-        }
-    }
 }
 
 /// A tree as a whole.
@@ -460,11 +439,41 @@ pub trait Store: ScheduleStore {
     /// `InvalidTree` if the tree id or a task id is taken, naming it; then nothing is written.
     async fn insert_tree(&self, tree: &NewTree, execute: bool, now: Timestamp) -> Result<Inserted>;
 
+    /// Does the same for a request with a key: if its owner has used the key before, for the same content, nothing is
+    /// written and the answer is what was created then. The receipt is written in the same transaction as the tree.
+    ///
+    /// # Errors
+    /// As [`Store::insert_tree`]; `IdempotencyConflict` if the key was used for other content.
+    async fn insert_once(
+        &self,
+        tree: &NewTree,
+        receipt: &NewReceipt,
+        execute: bool,
+        now: Timestamp,
+    ) -> Result<InsertedOnce>;
+
+    /// Reads what an owner has used a key for.
+    async fn receipt(&self, owner: Option<&str>, key: &str) -> Result<Option<Receipt>>;
+
+    /// Writes a tree of clones, without executing it: links are completed at once, with an attempt that is numbered 0 and
+    /// has no node; a tree of nothing but links is completed as a whole. Appends `tree.created`.
+    ///
+    /// # Errors
+    /// As [`Store::insert_tree`], and what [`crate::clone::check_original`] says of each original; then nothing is written.
+    async fn insert_clone(&self, clone: &NewClone, now: Timestamp) -> Result<Inserted>;
+
+    /// Freezes tasks where they are, all of which must be completed; those that are archived already stay so. Appends
+    /// `task.updated` for each of the others.
+    ///
+    /// # Errors
+    /// `TaskNotFound`, `CannotClone`; then nothing is changed.
+    async fn archive(&self, ids: &[TaskId], now: Timestamp) -> Result<()>;
+
     /// Arms a tree or a part of it as [`crate::plan`] says. Appends `tree.started`, and `task.blocked` for tasks that
     /// are blocked from the start.
     ///
     /// # Errors
-    /// `TaskNotFound`.
+    /// `TaskNotFound`; `TaskImmutable` if the named task is archived.
     async fn execute(&self, request: ExecuteRequest) -> Result<Execution>;
 
     /// Records progress and finished runs, releases dependents, blocks what cannot run, ends executions, moves due
@@ -481,7 +490,7 @@ pub trait Store: ScheduleStore {
     /// Changes a definition. Appends `task.updated`.
     ///
     /// # Errors
-    /// `TaskNotFound`, `InvalidTransition`, `InvalidDependency`, `CircularDependency`, `ScheduleInvalid`; then nothing is
+    /// `TaskNotFound`, `TaskImmutable`, `InvalidTransition`, `InvalidDependency`, `CircularDependency`, `ScheduleInvalid`; then nothing is
     /// changed.
     async fn update(&self, id: &TaskId, patch: TaskPatch, now: Timestamp) -> Result<Task>;
 
@@ -506,6 +515,9 @@ pub trait Store: ScheduleStore {
 
     /// Counts tasks.
     async fn count(&self, filter: TaskFilter) -> Result<StatusCounts>;
+
+    /// Reads how far a task and everything below it have come; none if there is no such task.
+    async fn progress(&self, id: &TaskId) -> Result<Option<Progress>>;
 
     /// Reads the attempts at a task, oldest first.
     async fn attempts(&self, id: &TaskId) -> Result<Vec<Attempt>>;

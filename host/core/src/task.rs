@@ -121,7 +121,7 @@ pub struct Task {
     pub priority: u8,
     /// What gates it.
     pub dependencies: Vec<Dependency>,
-    /// The inputs of the newest attempt if there is one, else the definition's: an object.
+    /// The inputs of the newest attempt if there is one, else the definition's: an object, null for a link.
     pub inputs: Json,
     /// For the executor's construction: an object; `executor_id` names the executor.
     pub params: Json,
@@ -164,7 +164,7 @@ pub struct Task {
     /// Number of the newest attempt; 0 before the first.
     #[serde(rename = "attempt_id")]
     pub attempt: u32,
-    /// Given by the creator.
+    /// The key of the request that created the tree; at its root only.
     pub idempotency_key: Option<String>,
     /// The node of the newest attempt.
     pub last_assigned_node: Option<NodeId>,
@@ -180,6 +180,13 @@ pub struct Task {
     pub timeout_ms: Option<u32>,
     /// The failed or cancelled dependency that it waits behind.
     pub blocked_by: Option<TaskId>,
+    /// Whether it reads through to `original_task_id`; also where it was archived since. A link's own record has no
+    /// payload: `inputs`, `params` and `schemas` are null.
+    #[serde(skip)]
+    pub is_link: bool,
+    /// The definition's inputs, where `inputs` shows those of an attempt.
+    #[serde(skip)]
+    pub defined_inputs: Option<Json>,
 }
 
 #[expect(clippy::ref_option, reason = "the signature that serde asks for")]
@@ -236,7 +243,7 @@ impl fmt::Display for TreeStatus {
 /// One attempt at a task, kept for good.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Attempt {
-    /// From 1; 0 for a task that was cancelled before its first attempt.
+    /// From 1; 0 for a task that was cancelled before its first attempt, and for a link, which never runs.
     pub attempt: u32,
     /// `completed`, `failed` or `cancelled`.
     pub status: TaskStatus,

@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::clock::Timestamp;
-use crate::draft::{DependencyDraft, TaskDraft};
+use crate::draft::{DependencyDraft, TaskDraft, TreeLimits, check_count};
 use crate::error::{Error, ErrorCode, Result};
 use crate::id::{TaskId, TreeId, new_id};
 use crate::json::Json;
@@ -75,6 +75,34 @@ impl NewTree {
     /// The id of the root.
     pub fn root(&self) -> &TaskId {
         &self.tasks[0].id
+    }
+
+    /// Refuses a tree that is larger or deeper than allowed.
+    ///
+    /// # Errors
+    /// `LimitExceeded`, naming the limit and its key.
+    pub fn check_size(&self, limits: TreeLimits) -> Result<()> {
+        check_count(self.tasks.len(), limits)?;
+        // Parents come before their children.
+        let mut levels: Vec<usize> = Vec::with_capacity(self.tasks.len());
+        for task in &self.tasks {
+            let level = 1 + task.parent.map_or(0, |parent| levels[parent]);
+            if level > limits.max_depth {
+                return Err(Error::new(
+                    ErrorCode::LimitExceeded,
+                    format!(
+                        "Task '{}' stands on level {level} of the tree, the limit is {} (limits.max_depth). Give it a parent \
+                         higher up: parent_id gates nothing",
+                        task.name, limits.max_depth
+                    ),
+                )
+                .with("name", task.name.as_str())
+                .with("field", "parent_id")
+                .with("limit", limits.max_depth));
+            }
+            levels.push(level);
+        }
+        Ok(())
     }
 }
 

@@ -26,7 +26,8 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(50);
 /// The wait after a turn that the store could not do; doubled up to the cap.
 const RETRY_BASE: Duration = Duration::from_millis(20);
 const RETRY_CAP: Duration = Duration::from_secs(2);
-/// Due work is looked at this often at the least, so that another process's work is seen.
+/// A turn comes this often at the least, so that what other hosts do on the same database is seen, also by a host that
+/// runs nothing itself.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
 
 struct Dispatcher {
@@ -56,9 +57,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         }
         tokio::select! {
             () = woken => {}
-            () = sleep_until(dispatcher.next_look()) => {
-                shared.claimable.store(true, Ordering::Release);
-            }
+            () = sleep_until(dispatcher.next_look()) => dispatcher.turn().await,
             _ = stopping.changed() => {}
         }
     }
@@ -76,7 +75,7 @@ impl Dispatcher {
 
     fn next_look(&self) -> Instant {
         let mut wait = IDLE_LOOK;
-        if let Some(due) = self.next_due {
+        if let Some(due) = self.next_due.filter(|_| self.shared.runs.free() > 0) {
             wait = wait.min(due.since(self.shared.now()).max(Duration::from_millis(1)));
         }
         let look = Instant::now() + wait;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use apflow_core::breaker::BreakerPolicy;
 use apflow_core::clock::{Clock, Timestamp};
 use apflow_core::draft::TreeLimits;
 use apflow_core::error::{Error, ErrorCode, Result};
@@ -15,6 +16,7 @@ use apflow_core::store::Store;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use crate::breakers::Breakers;
 use crate::events::EventHub;
 use crate::inbox::Inbox;
 use crate::maintenance::schedules::ScheduleBell;
@@ -27,7 +29,7 @@ use crate::{dispatcher, maintenance};
 pub struct EngineOptions {
     /// Name of this node in the database.
     pub node: NodeId,
-    /// Runs at the same time on this node.
+    /// Runs at the same time on this node; with 0 it runs nothing and only answers.
     pub max_concurrent_runs: u32,
     /// How long the node's lease lasts.
     pub lease: LeasePolicy,
@@ -35,6 +37,8 @@ pub struct EngineOptions {
     pub limits: TreeLimits,
     /// Longest time for one attempt of a task that names none; none for no limit but the plugin's own.
     pub default_timeout: Option<Duration>,
+    /// When an executor is left alone for a while.
+    pub breaker: BreakerPolicy,
     /// How long [`Engine::stop`] waits for runs before it interrupts them.
     pub stop_grace: Duration,
     /// Whether this node executes trees when their schedules say so.
@@ -51,6 +55,7 @@ impl Default for EngineOptions {
             lease: LeasePolicy::default(),
             limits: TreeLimits::default(),
             default_timeout: None,
+            breaker: BreakerPolicy::default(),
             stop_grace: Duration::from_secs(5),
             schedules: true,
             version: env!("CARGO_PKG_VERSION").into(),
@@ -83,6 +88,7 @@ pub(crate) struct Shared {
     pub(crate) claimable: AtomicBool,
     pub(crate) runs: Runs,
     pub(crate) schedules: ScheduleBell,
+    pub(crate) breakers: Breakers,
     pub(crate) events: EventHub,
     pub(crate) schemas: Schemas,
     stopping: watch::Sender<bool>,
@@ -154,6 +160,7 @@ impl Engine {
         let shared = Arc::new(Shared {
             runs: Runs::new(options.max_concurrent_runs),
             schedules: ScheduleBell::default(),
+            breakers: Breakers::new(options.breaker),
             store,
             plugins,
             clock,

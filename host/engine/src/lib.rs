@@ -4,6 +4,7 @@
 //! with the store (record, release, claim), every claimed task is one [run](run), and the loops in
 //! [maintenance](maintenance) keep the lease and feed collectors. No SQL, no WebAssembly, no HTTP.
 
+mod breakers;
 mod dispatcher;
 mod engine;
 mod events;
@@ -17,6 +18,7 @@ mod schema;
 mod usecase;
 
 pub use engine::{Engine, EngineOptions};
+pub use usecase::create::Receipted;
 pub use usecase::execute::Started;
 pub use usecase::explain::{Blocker, Explanation};
 pub use usecase::query::Health;

@@ -78,6 +78,9 @@ async fn attempt(
     if let Err(error) = shared.schemas.check(executor, &inputs) {
         return Attempt { outcome: failure(shared, claimed, error.into()), inputs: resolved, receipt: None };
     }
+    if let Err(until) = shared.breakers.admit(&executor.info().id, shared.now()) {
+        return Attempt::not_run(RunOutcome::Delay { due: until });
+    }
     let outcome = call(shared, catalog, executor, claimed, inputs).await;
     let receipt = outcome.receipt.as_ref().and_then(|receipt| Json::of(receipt).ok());
     let outcome = match outcome.result {
@@ -117,6 +120,8 @@ async fn call(
             timeout(limit, running).await.unwrap_or_else(|_| Outcome::failed(timed_out(claimed, limit)))
         }
     };
+    let failure = outcome.result.as_ref().err().map(|failure| failure.error.kind);
+    shared.breakers.ended(&executor.info().id, failure, shared.now());
     if !catalog.listens(HookPoint::AfterRun) {
         return outcome;
     }

@@ -22,7 +22,7 @@ pub(crate) struct Runs {
 
 impl Runs {
     pub(crate) fn new(limit: u32) -> Self {
-        Self { limit: limit.max(1), table: Mutex::default() }
+        Self { limit, table: Mutex::default() }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {

@@ -104,7 +104,9 @@ const fn exit_of(code: ErrorCode) -> Exit {
         | ErrorCode::CannotDelete
         | ErrorCode::IdempotencyConflict
         | ErrorCode::Vetoed
-        | ErrorCode::LeaseLost => Exit::Failed,
+        | ErrorCode::LeaseLost
+        | ErrorCode::TaskImmutable
+        | ErrorCode::CannotClone => Exit::Failed,
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod bench;
 mod client;
+mod db;
 mod errors;
 mod executors;
 mod options;
@@ -50,6 +51,8 @@ enum Command {
     Plugin(plugin::PluginArgs),
     /// See what can execute tasks
     Executors(executors::ExecutorsArgs),
+    /// See, upgrade and move the database
+    Db(db::DbArgs),
     /// Measure how fast this machine runs tasks
     Bench(bench::BenchArgs),
     /// Print the version
@@ -82,6 +85,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
             Command::Tasks(args) => tasks::run(args).await,
             Command::Plugin(args) => plugin::run(args).await,
             Command::Executors(args) => executors::run(args).await,
+            Command::Db(args) => db::run(args).await,
             Command::Bench(args) => bench::run(args).await,
             Command::Version(args) => version::run(&args),
         }

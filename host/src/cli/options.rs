@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use apflow_core::clock::{Clock as _, SystemClock};
+use apflow_core::id::new_id;
+use apflow_host::Config;
 use apflow_host::config::{self, Loaded, LogFormat, Sources};
 use toml::Value;
 
@@ -15,7 +18,7 @@ pub struct HostArgs {
     /// Configuration file [default: apflow.toml in the working folder, if it exists]
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
-    /// Database, as sqlite:PATH [default: sqlite:.apflow/apflow.db]
+    /// Database, as sqlite:PATH or postgres://USER@HOST/DATABASE [default: sqlite:.apflow/apflow.db]
     #[arg(long, value_name = "URL", global = true)]
     pub database_url: Option<String>,
     /// Folder with plugins, instead of the usual ones; may be given several times, later ones win
@@ -24,6 +27,18 @@ pub struct HostArgs {
     /// error, warn, info, debug, trace or off
     #[arg(long, value_name = "LEVEL", global = true)]
     pub log_level: Option<String>,
+}
+
+/// The configuration of a host that lives as long as a command. A database server may have a host with the configured node
+/// name at this moment, whose runs must not be taken from it: the command is a node of its own.
+pub fn for_a_command(mut config: Config) -> Config {
+    config.sandbox.watch = false;
+    // A command does what it is asked for; due times are for `apflow serve`.
+    config.engine.schedules = false;
+    if config.database.is_server() {
+        config.engine.node = format!("{}-{}", config.engine.node, new_id(SystemClock.now()));
+    }
+    config
 }
 
 impl HostArgs {

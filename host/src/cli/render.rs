@@ -6,9 +6,15 @@ use serde_json::Value;
 use super::output::{field, short_time, status_cell, table, text_of};
 use super::progress::{outline, span};
 
-/// What was created.
+/// What was created, or was there already.
 pub fn created(answer: &Value) -> String {
     match answer {
+        Value::Object(once) if once.contains_key("receipt") => match &once["receipt"]["created"] {
+            Value::Bool(false) => {
+                format!("The key was used before, for root {}", field(&once["receipt"], "root_task_id"))
+            }
+            _ => created(&answer["tasks"]),
+        },
         Value::Array(tasks) => format!(
             "Created {} tasks, root {}",
             tasks.len(),
@@ -16,6 +22,25 @@ pub fn created(answer: &Value) -> String {
         ),
         task => format!("Created task {}", field(task, "id")),
     }
+}
+
+/// What was cloned, or would be.
+pub fn cloned(answer: &Value, mode: &str, dry_run: bool) -> String {
+    let root = answer.get(0).unwrap_or(answer);
+    let count = answer.as_array().map_or(1, Vec::len);
+    let tasks = if count == 1 { "1 task".to_owned() } else { format!("{count} tasks") };
+    match (mode, dry_run) {
+        ("archive", true) => format!("Would archive {tasks} from {} on", field(root, "id")),
+        ("archive", false) => format!("Archived {tasks} from {} on", field(root, "id")),
+        (_, true) => format!("Would make {tasks} ({mode}) of {}", field(root, "original_task_id")),
+        (_, false) => format!("Made {tasks} ({mode}), root {}", field(root, "id")),
+    }
+}
+
+/// How far a tree has come.
+pub fn progress(answer: &Value) -> String {
+    let fraction = answer["progress"].as_f64().unwrap_or_default();
+    format!("{} is done to {:.0} %\n{}", field(answer, "task_id"), fraction * 100.0, counts(answer))
 }
 
 /// Tasks as a table.
@@ -41,7 +66,7 @@ pub fn list(answer: &Value) -> String {
 
 /// One task: what is set, then inputs, params and result as JSON.
 pub fn task(task: &Value) -> String {
-    const LINES: [&str; 27] = [
+    const LINES: [&str; 30] = [
         "id",
         "name",
         "description",
@@ -56,6 +81,9 @@ pub fn task(task: &Value) -> String {
         "created_at",
         "started_at",
         "completed_at",
+        "original_task_id",
+        "origin_type",
+        "idempotency_key",
         "blocked_by",
         "last_assigned_node",
         "timeout_ms",
@@ -239,6 +267,20 @@ mod tests {
     fn short_answers_are_sentences() {
         assert_eq!(created(&json!([{"id": "r"}, {"id": "c"}])), "Created 2 tasks, root r");
         assert_eq!(created(&json!({"id": "r"})), "Created task r");
+        let once =
+            |created| json!({"receipt": {"created": created, "root_task_id": "r"}, "tasks": [{"id": "r"}]});
+        assert_eq!(created(&once(true)), "Created 1 tasks, root r");
+        assert_eq!(created(&once(false)), "The key was used before, for root r");
+        let clones = json!([{"id": "n", "original_task_id": "o"}, {"id": "m"}]);
+        assert_eq!(cloned(&clones, "copy", false), "Made 2 tasks (copy), root n");
+        assert_eq!(cloned(&clones[0], "link", true), "Would make 1 task (link) of o");
+        assert_eq!(cloned(&clones, "archive", false), "Archived 2 tasks from n on");
+        let some = json!({"task_id": "r", "progress": 0.504, "pending": 1});
+        assert!(
+            progress(&some).starts_with("r is done to 50 %\npending             1"),
+            "{}",
+            progress(&some)
+        );
         assert_eq!(deleted(&json!({"task_id": "r", "deleted_count": 3})), "Deleted 3 tasks from r down");
         assert_eq!(cancelled(&json!([{"message": "a"}, {"message": "b"}])), "a\nb");
         let why = json!({"task_id": "t", "status": "pending", "summary": "s",

@@ -9,13 +9,13 @@ use apflow_core::clock::{Clock as _, SystemClock};
 use apflow_core::error::{Error, ErrorCode, Result as CoreResult};
 use apflow_core::task::{Task, TaskStatus, TreeStatus};
 use apflow_engine::Started;
+use apflow_host::Host;
 use apflow_host::host::Finished;
-use apflow_host::{Config, Host};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::errors::{Exit, Failure};
-use super::options::{HostArgs, QUIET, start_logging};
+use super::options::{HostArgs, QUIET, for_a_command, start_logging};
 use super::output::{Format, Output, print_text};
 use super::progress::{Progress, Row, TICK, span};
 use super::signals::Signals;
@@ -78,17 +78,14 @@ pub async fn run(args: RunArgs) -> Result<Exit, Failure> {
     let tree = args.tree()?;
     let loaded = args.host.load(Vec::new())?;
     start_logging(&loaded, Some(QUIET));
-    let mut config: Config = loaded.config;
-    config.sandbox.watch = false;
-    config.engine.schedules = false;
-    let host = Host::builder().config(config).start().await?;
+    let host = Host::builder().config(for_a_command(loaded.config)).start().await?;
     let done = run_on(&host, tree, args.timeout).await;
     host.stop().await;
     let done = done?;
     match args.output.format() {
         Format::Json => args.output.json(&document(&done)),
         Format::Ids => print_text(done.started.root.as_str()),
-        Format::Human => print_human(&done, &host.config().database.url),
+        Format::Human => print_human(&done, &host.config().database.shown()),
     }
     Ok(match (done.interrupted, done.finished.status) {
         (true, _) => Exit::Interrupted,

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::client::Client;
 use super::errors::Failure;
-use super::options::{HostArgs, QUIET, environment, start_logging};
+use super::options::{HostArgs, QUIET, environment, for_a_command, start_logging};
 
 /// Flags that choose the target.
 #[derive(Debug, Clone, clap::Args)]
@@ -95,10 +95,7 @@ fn url_of(server: &ServerConfig) -> String {
 }
 
 fn config_for(loaded: &Loaded, need: Need) -> apflow_host::Config {
-    let mut config = loaded.config.clone();
-    config.sandbox.watch = false;
-    // A command does what it is asked for; due times are for `apflow serve`.
-    config.engine.schedules = false;
+    let mut config = for_a_command(loaded.config.clone());
     if need != Need::Runs {
         config.engine.max_concurrent_runs = 0;
     }

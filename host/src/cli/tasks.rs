@@ -43,6 +43,11 @@ enum TasksCommand {
     Delete(OneTask),
     /// Change a task
     Update(UpdateArgs),
+    /// Copy, link or archive a task and everything below it
+    #[command(visible_alias = "copy")]
+    Clone(CloneArgs),
+    /// Say how far a task and everything below it have come
+    Progress(OneTask),
     /// Say why a task is not running
     Explain(OneTask),
     /// List the attempts at a task
@@ -72,6 +77,9 @@ struct CreateArgs {
     /// Replaces ${KEY} in the tree's texts; may be given several times
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = tree_file::parse_setting)]
     settings: Vec<(String, String)>,
+    /// Create the tree once, however often this is sent with the same key
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -130,6 +138,38 @@ struct CancelArgs {
     /// Becomes their error message
     #[arg(long, short)]
     message: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+struct CloneArgs {
+    /// Id of the task
+    #[arg(value_name = "ID")]
+    id: String,
+    /// What to make: new tasks, links to these, these frozen in place, or links for some and copies of the others
+    #[arg(long, visible_alias = "origin-type", default_value = "copy", value_parser = ["copy", "link", "archive", "mixed"])]
+    mode: String,
+    /// For --mode mixed: the tasks that become links, with commas between them; may be given several times
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
+    link_task_ids: Vec<String>,
+    /// This task alone, without what is below it and without its dependencies
+    #[arg(long)]
+    no_recursive: bool,
+    /// Take what it depends on outside, too
+    #[arg(long)]
+    auto_include_deps: bool,
+    /// Take what depends on it outside, too
+    #[arg(long)]
+    include_dependents: bool,
+    /// What is different in the copies, as a JSON object; the name only in the root
+    #[arg(long, value_name = "JSON")]
+    reset_fields: Option<String>,
+    /// Owner of the copies
+    #[arg(long, short)]
+    user_id: Option<String>,
+    /// Only show what would be made
+    #[arg(long)]
+    dry_run: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -239,7 +279,7 @@ impl Request {
     fn of(command: &TasksCommand) -> Result<Self, Failure> {
         let about = |method, one: &OneTask| Self { method, params: json!({ "task_id": one.id }) };
         Ok(match command {
-            TasksCommand::Create(args) => Self { method: "tasks.create", params: args.tree()? },
+            TasksCommand::Create(args) => Self { method: "tasks.create", params: args.params()? },
             TasksCommand::Get(one) => about("tasks.get", one),
             TasksCommand::List(args) => Self { method: "tasks.list", params: args.params() },
             TasksCommand::Tree(one) | TasksCommand::Watch(one) => {
@@ -262,6 +302,8 @@ impl Request {
             },
             TasksCommand::Delete(one) => about("tasks.delete", one),
             TasksCommand::Update(args) => Self { method: "tasks.update", params: args.params()? },
+            TasksCommand::Clone(args) => Self { method: "tasks.clone", params: args.params()? },
+            TasksCommand::Progress(one) => about("tasks.progress", one),
             TasksCommand::Explain(one) => about("tasks.explain", one),
             TasksCommand::Attempts(one) => about("tasks.attempts", one),
             TasksCommand::Scheduled(command) => {
@@ -297,6 +339,10 @@ async fn act(
             output.show(&answer, render::cancelled);
         }
         TasksCommand::Delete(_) => output.show(&answer, render::deleted),
+        TasksCommand::Clone(args) => {
+            output.show(&answer, |answer| render::cloned(answer, &args.mode, args.dry_run));
+        }
+        TasksCommand::Progress(_) => output.show(&answer, render::progress),
         TasksCommand::Explain(_) => output.show(&answer, render::explanation),
         TasksCommand::Attempts(_) => output.show(&answer, render::attempts),
         TasksCommand::Watch(_) => return watch::follow(target, &answer, output).await,
@@ -321,6 +367,14 @@ async fn execute(
 }
 
 impl CreateArgs {
+    fn params(&self) -> Result<Value, Failure> {
+        let tasks = self.tree()?;
+        Ok(match &self.idempotency_key {
+            Some(key) => json!({ "tasks": tasks, "idempotency_key": key }),
+            None => tasks,
+        })
+    }
+
     fn tree(&self) -> Result<Value, Failure> {
         let mut tree = match (&self.file, &self.tasks) {
             (Some(file), _) => tree_file::read(file)?,
@@ -340,6 +394,27 @@ impl ListArgs {
             "limit": self.limit,
             "offset": self.offset,
         }))
+    }
+}
+
+impl CloneArgs {
+    fn params(&self) -> Result<Value, Failure> {
+        let fields = self
+            .reset_fields
+            .as_ref()
+            .map(|text| tree_file::parse_object(text, "--reset-fields"))
+            .transpose()?;
+        Ok(present(json!({
+            "task_id": self.id,
+            "origin_type": self.mode,
+            "link_task_ids": (!self.link_task_ids.is_empty()).then_some(&self.link_task_ids),
+            "recursive": !self.no_recursive,
+            "auto_include_deps": self.auto_include_deps,
+            "include_dependents": self.include_dependents,
+            "reset_fields": fields,
+            "user_id": self.user_id,
+            "save": !self.dry_run,
+        })))
     }
 }
 
@@ -425,6 +500,22 @@ mod tests {
             request(r#"create --tasks [{"name":"${A}"}] --set A=b"#),
             ("tasks.create", json!([{"name": "b"}]))
         );
+        assert_eq!(
+            request(r#"create --tasks [{"name":"a"}] --idempotency-key k"#),
+            ("tasks.create", json!({"tasks": [{"name": "a"}], "idempotency_key": "k"}))
+        );
+        assert_eq!(
+            request(
+                r#"clone x --mode mixed --link-task-ids a,b --reset-fields {"priority":0} -u ann --dry-run"#
+            ),
+            (
+                "tasks.clone",
+                json!({"task_id": "x", "origin_type": "mixed", "link_task_ids": ["a", "b"], "recursive": true,
+                       "auto_include_deps": false, "include_dependents": false, "reset_fields": {"priority": 0},
+                       "user_id": "ann", "save": false})
+            )
+        );
+        assert_eq!(request("copy x --no-recursive").1["origin_type"], "copy");
     }
 
     #[test]

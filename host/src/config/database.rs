@@ -14,7 +14,8 @@ pub const DEFAULT_URL: &str = "sqlite:.apflow/apflow.db";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatabaseConfig {
-    /// `sqlite:PATH`; the file and its folder are made if they are missing.
+    /// `sqlite:PATH`; the file and its folder are made if they are missing. Or `postgres://USER:PASSWORD@HOST:PORT/DATABASE`,
+    /// where the database must exist.
     pub url: String,
     /// What a power loss may cost.
     pub durability: Durability,
@@ -39,17 +40,32 @@ pub enum Durability {
 impl DatabaseConfig {
     /// What the URL names is checked by the store that opens it; only the form is checked here.
     pub(super) fn check(&self) -> Result<()> {
-        if location(&self.url).is_none_or(str::is_empty) {
-            return Err(wrong(
-                "database.url",
-                &self.url,
-                format!("it must be sqlite:PATH, for example {DEFAULT_URL}"),
-            ));
+        if !self.is_server() && location(&self.url).is_none_or(str::is_empty) {
+            let problem = format!(
+                "it must be sqlite:PATH, for example {DEFAULT_URL}, or postgres://USER@HOST:PORT/DATABASE"
+            );
+            return Err(wrong("database.url", &self.url, problem));
         }
         Ok(())
     }
 
-    /// The database file; none for a database in memory.
+    /// Whether it is a database server, which several hosts may use at a time.
+    pub fn is_server(&self) -> bool {
+        ["postgres://", "postgresql://"].iter().any(|scheme| self.url.starts_with(scheme))
+    }
+
+    /// The URL as it may be shown: without a password.
+    pub fn shown(&self) -> String {
+        let Some((scheme, rest)) = self.url.split_once("://") else { return self.url.clone() };
+        let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let Some((user, host)) = authority.rsplit_once('@') else { return self.url.clone() };
+        let user = user.split(':').next().unwrap_or_default();
+        // Passwords may stand in the query as well.
+        let path = path.split('?').next().unwrap_or_default();
+        format!("{scheme}://{user}@{host}{path}")
+    }
+
+    /// The database file; none for a database in memory or on a server.
     pub fn file(&self) -> Option<PathBuf> {
         location(&self.url).filter(|path| !path.is_empty() && *path != ":memory:").map(PathBuf::from)
     }
@@ -81,6 +97,16 @@ mod tests {
         assert_eq!(file("sqlite://a/b.db"), Some("a/b.db".into()));
         assert_eq!(file("sqlite:///a/b.db"), Some("/a/b.db".into()));
         assert_eq!(file("sqlite::memory:"), None);
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let shown = |url: &str| DatabaseConfig { url: url.into(), ..DatabaseConfig::default() }.shown();
+        assert_eq!(shown("postgres://ann:secret@h:5432/d?sslmode=require"), "postgres://ann@h:5432/d");
+        assert_eq!(shown("postgres://ann:s@cret@h/d"), "postgres://ann@h/d");
+        assert_eq!(shown("postgres://h/d"), "postgres://h/d");
+        assert_eq!(shown("sqlite:a/b.db"), "sqlite:a/b.db");
+        assert_eq!(file("postgres://ann@h/d"), None);
     }
 
     #[test]

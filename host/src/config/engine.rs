@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use apflow_core::breaker::BreakerPolicy;
 use apflow_core::draft::TreeLimits;
 use apflow_core::error::Result;
 use apflow_core::id::NodeId;
@@ -25,6 +26,11 @@ pub struct EngineConfig {
     /// The longest time for one attempt of a task that names none, in milliseconds; 0 leaves it to the plugin's
     /// own deadline.
     pub default_timeout_ms: u32,
+    /// Failures of an executor in a row (such that may be tried again, and broken limits) after which this node leaves it
+    /// alone for a while; 0 never does. Tasks that meet it then are put off, and it is no attempt of theirs.
+    pub breaker_failures: u32,
+    /// How long an executor is left alone, in milliseconds; then one task tries it.
+    pub breaker_cool_down_ms: u32,
     /// How long a stop waits for runs before it interrupts them, in milliseconds.
     pub stop_grace_ms: u32,
     /// Whether this node executes trees when their schedules say so.
@@ -39,6 +45,8 @@ impl Default for EngineConfig {
             max_concurrent_runs: options.max_concurrent_runs,
             lease_ms: millis(options.lease.duration),
             default_timeout_ms: options.default_timeout.map_or(0, millis),
+            breaker_failures: options.breaker.failures,
+            breaker_cool_down_ms: millis(options.breaker.cool_down),
             stop_grace_ms: millis(options.stop_grace),
             schedules: options.schedules,
         }
@@ -60,6 +68,9 @@ impl EngineConfig {
         if !(500..=600_000).contains(&self.lease_ms) {
             return Err(wrong("engine.lease_ms", self.lease_ms, "it must be 500 to 600000 (ten minutes)"));
         }
+        if self.breaker_cool_down_ms == 0 {
+            return Err(wrong("engine.breaker_cool_down_ms", 0, "it must be at least 1"));
+        }
         Ok(())
     }
 
@@ -69,9 +80,17 @@ impl EngineConfig {
             node: NodeId::from(self.node.as_str()),
             max_concurrent_runs: self.max_concurrent_runs,
             lease: LeasePolicy { duration: Duration::from_millis(self.lease_ms.into()) },
-            limits: TreeLimits { max_tasks: limits.max_tasks, max_field_bytes: limits.max_field_bytes },
+            limits: TreeLimits {
+                max_tasks: limits.max_tasks,
+                max_depth: limits.max_depth,
+                max_field_bytes: limits.max_field_bytes,
+            },
             default_timeout: (self.default_timeout_ms > 0)
                 .then(|| Duration::from_millis(self.default_timeout_ms.into())),
+            breaker: BreakerPolicy {
+                failures: self.breaker_failures,
+                cool_down: Duration::from_millis(self.breaker_cool_down_ms.into()),
+            },
             stop_grace: Duration::from_millis(self.stop_grace_ms.into()),
             schedules: self.schedules,
             version: version.into(),
@@ -89,6 +108,8 @@ fn millis(span: Duration) -> u32 {
 pub struct LimitsConfig {
     /// Tasks in one tree.
     pub max_tasks: usize,
+    /// Levels of one tree, the root included. What a task waits for does not count: only `parent_id` makes levels.
+    pub max_depth: usize,
     /// Bytes of one JSON field (inputs, params, schemas, metadata) of a task.
     pub max_field_bytes: usize,
 }
@@ -96,15 +117,21 @@ pub struct LimitsConfig {
 impl Default for LimitsConfig {
     fn default() -> Self {
         let limits = TreeLimits::default();
-        Self { max_tasks: limits.max_tasks, max_field_bytes: limits.max_field_bytes }
+        Self {
+            max_tasks: limits.max_tasks,
+            max_depth: limits.max_depth,
+            max_field_bytes: limits.max_field_bytes,
+        }
     }
 }
 
 impl LimitsConfig {
     pub(super) fn check(&self) -> Result<()> {
-        for (key, value) in
-            [("limits.max_tasks", self.max_tasks), ("limits.max_field_bytes", self.max_field_bytes)]
-        {
+        for (key, value) in [
+            ("limits.max_tasks", self.max_tasks),
+            ("limits.max_depth", self.max_depth),
+            ("limits.max_field_bytes", self.max_field_bytes),
+        ] {
             if value == 0 {
                 return Err(wrong(key, value, "it must be at least 1"));
             }

@@ -3,15 +3,29 @@
 //!
 //! `tests/conformance.rs` runs the shared suite of the testkit against every database.
 
+mod database;
 mod error;
+mod migrations;
+mod postgres;
 mod rows;
 mod sqlite;
+mod stored;
+mod transfer;
+mod verbs;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use apflow_core::clock::Timestamp;
 use apflow_core::error::{Error, ErrorCode, Result};
 use apflow_core::store::Store;
+
+pub use transfer::Moved;
+
+use database::Database;
+use postgres::PostgresStore;
+use sqlite::SqliteStore;
+use stored::Stored;
 
 /// What a commit survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,15 +52,50 @@ impl Default for StoreOptions {
     }
 }
 
-/// Opens the database at `url`, creating file and folders if need be, and brings it to this version's schema.
+/// Opens the database at `url` and brings it to this version's schema.
 ///
-/// `sqlite:PATH` and `sqlite://PATH` name a file; `sqlite::memory:` is a database that lives as long as the store.
+/// `sqlite:PATH` and `sqlite://PATH` name a file, which is made with its folders if need be; `sqlite::memory:` is a
+/// database that lives as long as the store. `postgres://USER@HOST:PORT/DATABASE` (or `postgresql://`) names a database
+/// that exists; in it the schema `apflow` is made. Several hosts may use one at a time.
 ///
 /// # Errors
 /// `InvalidParams` for a URL of another form, `StoreUnavailable` if the database cannot be reached, `StoreCorrupt` if it is
 /// damaged, not apflow's, or written by a newer version.
 pub async fn open(url: &str, options: StoreOptions) -> Result<Arc<dyn Store>> {
-    Ok(Arc::new(sqlite::SqliteStore::open(sqlite_location(url)?, options).await?))
+    Ok(match Location::of(url)? {
+        Location::Sqlite(path) => Arc::new(Stored(SqliteStore::open(path, options).await?)),
+        Location::Postgres(url) => Arc::new(Stored(PostgresStore::open(url, options).await?)),
+    })
+}
+
+/// Copies the whole database at `from` into the empty one at `to`, of the same or another kind: trees, queues, runs, leases,
+/// attempts, the log. Both are brought to this version's schema first. The copy is one transaction; what is at `from`
+/// stays as it is.
+///
+/// # Errors
+/// As [`open`]; `InvalidParams` if `to` is not empty or the same as `from`, `StoreUnavailable` while a host holds a lease
+/// at `from`.
+pub async fn copy(from: &str, to: &str, now: Timestamp) -> Result<Vec<Moved>> {
+    let options = StoreOptions::default();
+    let (source, target) = (Location::of(from)?, Location::of(to)?);
+    if source == target {
+        let text = "The database would be moved onto itself. Name another one as the target";
+        return Err(Error::new(ErrorCode::InvalidParams, text).with("field", "to"));
+    }
+    match source {
+        Location::Sqlite(path) => copy_from(&SqliteStore::open(path, options).await?, target, now).await,
+        Location::Postgres(url) => copy_from(&PostgresStore::open(url, options).await?, target, now).await,
+    }
+}
+
+async fn copy_from(source: &impl Database, target: Location<'_>, now: Timestamp) -> Result<Vec<Moved>> {
+    let options = StoreOptions::default();
+    match target {
+        Location::Sqlite(path) => transfer::copy(source, &SqliteStore::open(path, options).await?, now).await,
+        Location::Postgres(url) => {
+            transfer::copy(source, &PostgresStore::open(url, options).await?, now).await
+        }
+    }
 }
 
 /// The schema version of the database at `url`, without changing it; 0 if there is none yet. [`latest_schema`] is the one
@@ -55,28 +104,52 @@ pub async fn open(url: &str, options: StoreOptions) -> Result<Arc<dyn Store>> {
 /// # Errors
 /// As [`open`].
 pub async fn schema_version(url: &str) -> Result<i64> {
-    sqlite::schema_version(sqlite_location(url)?).await
+    match Location::of(url)? {
+        Location::Sqlite(path) => sqlite::schema_version(path).await,
+        Location::Postgres(url) => postgres::schema_version(url).await,
+    }
 }
 
-/// The newest schema version that this build knows.
-pub fn latest_schema() -> i64 {
-    sqlite::latest_schema()
+/// The newest schema version that this build knows for the kind of database at `url`.
+///
+/// # Errors
+/// `InvalidParams` for a URL of another form.
+pub fn latest_schema(url: &str) -> Result<i64> {
+    Ok(migrations::latest(match Location::of(url)? {
+        Location::Sqlite(_) => sqlite::MIGRATIONS,
+        Location::Postgres(_) => postgres::MIGRATIONS,
+    }))
 }
 
-/// Takes the location out of a URL: a path or `:memory:`.
-fn sqlite_location(url: &str) -> Result<&str> {
-    let refuse = |problem: &str| {
-        let text =
-            format!("Database URL '{url}' {problem}. Write sqlite:PATH, sqlite://PATH or sqlite::memory:");
-        Err(Error::new(ErrorCode::InvalidParams, text).with("field", "database_url").with("value", url))
-    };
-    let Some(rest) = url.strip_prefix("sqlite:") else {
-        return refuse("is not of a database that this build can open");
-    };
-    match rest.strip_prefix("//").unwrap_or(rest) {
-        "" => refuse("names no file"),
-        path if path.contains('?') => refuse("carries options, which it cannot"),
-        path => Ok(path),
+/// Where a database is.
+#[derive(Debug, PartialEq, Eq)]
+enum Location<'u> {
+    /// A path, or `:memory:`.
+    Sqlite(&'u str),
+    /// The whole URL.
+    Postgres(&'u str),
+}
+
+impl<'u> Location<'u> {
+    fn of(url: &'u str) -> Result<Self> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Ok(Self::Postgres(url));
+        }
+        let refuse = |problem: &str| {
+            let text = format!(
+                "Database URL '{url}' {problem}. Write sqlite:PATH, sqlite://PATH, sqlite::memory: or \
+                 postgres://USER@HOST/DATABASE"
+            );
+            Err(Error::new(ErrorCode::InvalidParams, text).with("field", "database_url").with("value", url))
+        };
+        let Some(rest) = url.strip_prefix("sqlite:") else {
+            return refuse("is not of a database that this build can open");
+        };
+        match rest.strip_prefix("//").unwrap_or(rest) {
+            "" => refuse("names no file"),
+            path if path.contains('?') => refuse("carries options, which it cannot"),
+            path => Ok(Self::Sqlite(path)),
+        }
     }
 }
 
@@ -85,12 +158,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_name_a_file_or_memory() {
-        assert_eq!(sqlite_location("sqlite:a/b.db"), Ok("a/b.db"));
-        assert_eq!(sqlite_location("sqlite:///var/lib/a.db"), Ok("/var/lib/a.db"));
-        assert_eq!(sqlite_location("sqlite::memory:"), Ok(":memory:"));
-        for wrong in ["", "sqlite:", "sqlite://", "sqlite:a.db?mode=ro", "postgres://localhost/a", "a.db"] {
-            let error = sqlite_location(wrong).unwrap_err();
+    fn urls_name_a_file_or_memory_or_a_server() {
+        assert_eq!(Location::of("sqlite:a/b.db"), Ok(Location::Sqlite("a/b.db")));
+        assert_eq!(Location::of("sqlite:///var/lib/a.db"), Ok(Location::Sqlite("/var/lib/a.db")));
+        assert_eq!(Location::of("sqlite::memory:"), Ok(Location::Sqlite(":memory:")));
+        for url in ["postgres://h/d", "postgresql://u@h:5433/d?application_name=x"] {
+            assert_eq!(Location::of(url), Ok(Location::Postgres(url)));
+        }
+        for wrong in ["", "sqlite:", "sqlite://", "sqlite:a.db?mode=ro", "mysql://localhost/a", "a.db"] {
+            let error = Location::of(wrong).unwrap_err();
             assert_eq!(error.code, ErrorCode::InvalidParams);
             assert_eq!(error.data["value"], wrong);
         }

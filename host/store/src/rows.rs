@@ -6,10 +6,11 @@ use apflow_core::error::{Error, Result, TaskError};
 use apflow_core::id::NodeId;
 use apflow_core::json::Json;
 use apflow_core::retry::RetryPolicy;
-use apflow_core::task::{Attempt, DependencyKind, TaskStatus, TreeStatus};
+use apflow_core::task::{Attempt, DependencyKind, OriginType, TaskStatus, TreeStatus};
 use serde::{Deserialize, Serialize};
+use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Decode, Row, Sqlite, Type};
+use sqlx::{Column as _, Row};
 
 use crate::error::{corrupt, store, unreadable};
 
@@ -58,6 +59,26 @@ pub(crate) fn kind(number: i64) -> DependencyKind {
     } else {
         DependencyKind::Reference
     }
+}
+
+/// The stored number of an origin. Stable; an archived task keeps the one it had, so that [`ARCHIVE`] is only ever read.
+///
+/// [`ARCHIVE`]: OriginType::Archive
+pub(crate) const fn origin_number(origin: OriginType) -> i64 {
+    match origin {
+        OriginType::Create => 0,
+        OriginType::Copy => 1,
+        OriginType::Link => 2,
+        OriginType::Archive => 3,
+    }
+}
+
+/// The origin with that number.
+pub(crate) fn origin(number: i64) -> Result<OriginType> {
+    [OriginType::Create, OriginType::Copy, OriginType::Link, OriginType::Archive]
+        .into_iter()
+        .find(|origin| origin_number(*origin) == number)
+        .ok_or_else(|| corrupt(format!("A stored task has the origin number {number}, which there is not")))
 }
 
 /// The fields of a definition that nothing filters or joins by: one column instead of five, null where all are at their
@@ -112,39 +133,116 @@ pub(crate) fn from_json<'t, T: Deserialize<'t>>(what: &str, text: &'t str) -> Re
     serde_json::from_str(text).map_err(|error| unreadable(what, error))
 }
 
-/// A column by position. Without the driver's own check of types, which asks SQLite about each value of each row: tables are
-/// strict, and what does not fit fails to decode all the same.
-pub(crate) fn at<'r, T: Decode<'r, Sqlite> + Type<Sqlite>>(row: &'r SqliteRow, column: usize) -> Result<T> {
-    row.try_get_unchecked(column).map_err(store)
+/// A row of either database, reduced to the four types that columns have. Without the driver's own check of types, which
+/// asks SQLite about each value of each row: tables are strict, and what does not fit fails to decode all the same.
+pub(crate) trait Cells: Send + Sync + 'static {
+    fn int(&self, column: usize) -> Result<Option<i64>>;
+    fn real(&self, column: usize) -> Result<Option<f64>>;
+    fn text(&self, column: usize) -> Result<Option<&str>>;
+    fn flag(&self, column: usize) -> Result<Option<bool>>;
+    /// What a row of a [`crate::database::Step`] or of a turn is about, where they give rows of several kinds.
+    fn what(&self) -> Result<&str>;
+}
+
+macro_rules! cells {
+    ($row:ty, $what:expr) => {
+        impl Cells for $row {
+            fn int(&self, column: usize) -> Result<Option<i64>> {
+                self.try_get_unchecked(column).map_err(store)
+            }
+
+            fn real(&self, column: usize) -> Result<Option<f64>> {
+                self.try_get_unchecked(column).map_err(store)
+            }
+
+            fn text(&self, column: usize) -> Result<Option<&str>> {
+                self.try_get_unchecked(column).map_err(store)
+            }
+
+            fn flag(&self, column: usize) -> Result<Option<bool>> {
+                self.try_get_unchecked(column).map_err(store)
+            }
+
+            fn what(&self) -> Result<&str> {
+                let what: fn(&Self) -> Result<&str> = $what;
+                what(self)
+            }
+        }
+    };
+}
+
+cells!(SqliteRow, |row| Ok(row.column(0).name()));
+// The last column of the type `answer`.
+cells!(PgRow, |row| Ok(row.text(12)?.unwrap_or_default()));
+
+/// A type that columns are read as.
+pub(crate) trait Cell<'r>: Sized {
+    fn of(row: &'r impl Cells, column: usize) -> Result<Self>;
+}
+
+macro_rules! cell {
+    ($($type:ty, $read:ident, $convert:expr;)*) => {$(
+        impl<'r> Cell<'r> for Option<$type> {
+            fn of(row: &'r impl Cells, column: usize) -> Result<Self> {
+                row.$read(column)?.map($convert).transpose()
+            }
+        }
+
+        impl<'r> Cell<'r> for $type {
+            fn of(row: &'r impl Cells, column: usize) -> Result<Self> {
+                at::<Option<$type>>(row, column)?
+                    .ok_or_else(|| corrupt(format!("Column {column} of a stored row is null, which it must not be")))
+            }
+        }
+    )*};
+}
+
+cell! {
+    i64, int, Ok;
+    u32, int, narrow;
+    u8, int, narrow;
+    f64, real, Ok;
+    bool, flag, Ok;
+    &'r str, text, Ok;
+    String, text, |text| Ok(text.to_owned());
+}
+
+fn narrow<T: TryFrom<i64>>(number: i64) -> Result<T> {
+    T::try_from(number).map_err(|_| corrupt(format!("A stored number is out of range: {number}")))
+}
+
+/// A column by position.
+pub(crate) fn at<'r, T: Cell<'r>>(row: &'r impl Cells, column: usize) -> Result<T> {
+    T::of(row, column)
 }
 
 /// A column that holds a JSON document.
-pub(crate) fn json(row: &SqliteRow, column: usize) -> Result<Json> {
+pub(crate) fn json(row: &impl Cells, column: usize) -> Result<Json> {
     at::<&str>(row, column).map(Json::trusted)
 }
 
 /// A column that may hold a JSON document.
-pub(crate) fn optional_json(row: &SqliteRow, column: usize) -> Result<Option<Json>> {
+pub(crate) fn optional_json(row: &impl Cells, column: usize) -> Result<Option<Json>> {
     at::<Option<&str>>(row, column).map(|text| text.map(Json::trusted))
 }
 
 /// A column that holds a point in time.
-pub(crate) fn time(row: &SqliteRow, column: usize) -> Result<Timestamp> {
+pub(crate) fn time(row: &impl Cells, column: usize) -> Result<Timestamp> {
     at(row, column).map(Timestamp::from_micros)
 }
 
 /// A column that may hold a point in time.
-pub(crate) fn optional_time(row: &SqliteRow, column: usize) -> Result<Option<Timestamp>> {
+pub(crate) fn optional_time(row: &impl Cells, column: usize) -> Result<Option<Timestamp>> {
     at::<Option<i64>>(row, column).map(|micros| micros.map(Timestamp::from_micros))
 }
 
 /// A column that holds the error of an attempt.
-pub(crate) fn optional_error(row: &SqliteRow, column: usize) -> Result<Option<TaskError>> {
+pub(crate) fn optional_error(row: &impl Cells, column: usize) -> Result<Option<TaskError>> {
     at::<Option<&str>>(row, column)?.map(|text| from_json("task error", text)).transpose()
 }
 
 /// An attempt; columns: attempt, status, node, started_at, ended_at, result, error, inputs, receipt.
-pub(crate) fn attempt(row: &SqliteRow) -> Result<Attempt> {
+pub(crate) fn attempt(row: &impl Cells) -> Result<Attempt> {
     Ok(Attempt {
         attempt: at(row, 0)?,
         status: status(at(row, 1)?)?,
@@ -169,6 +267,10 @@ mod tests {
             assert_eq!(tree_status(status_number(one)).unwrap().as_str(), one.as_str());
         }
         assert!(status(9).is_err());
+        for one in [OriginType::Create, OriginType::Copy, OriginType::Link, OriginType::Archive] {
+            assert_eq!(origin(origin_number(one)), Ok(one));
+        }
+        assert!(origin(9).is_err());
         for one in [DependencyKind::Result, DependencyKind::Reference] {
             assert_eq!(kind(kind_number(one)), one);
         }

@@ -11,7 +11,9 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::Component;
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
+};
 
 use crate::error::Problem;
 
@@ -23,6 +25,9 @@ pub(crate) const TICK: Duration = Duration::from_millis(5);
 const MOST_INSTANCES: u32 = 4000;
 /// Room for components of several modules, as interpreters are: per instance slot.
 const TABLES_PER_SLOT: u32 = 4;
+/// How much of a used memory is written over with its first content where the kernel can say which pages were touched
+/// (Linux 6.7), instead of being given back: to give pages back interrupts every processor that runs a thread of ours.
+const KEPT_RESIDENT: usize = 512 << 10;
 
 /// One per host.
 pub(crate) struct Sandbox {
@@ -143,6 +148,11 @@ fn config(slots: u32) -> Config {
         .max_tables_per_module(16)
         .max_component_instance_size(16 << 20)
         .max_core_instance_size(16 << 20);
+    if PoolingAllocationConfig::is_pagemap_scan_available() {
+        pool.pagemap_scan(Enabled::Auto)
+            .linear_memory_keep_resident(KEPT_RESIDENT)
+            .table_keep_resident(KEPT_RESIDENT);
+    }
     let mut config = Config::new();
     config
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))

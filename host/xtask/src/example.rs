@@ -68,7 +68,8 @@ fn build(layout: &Layout, example: &Example) -> Result<()> {
 
 fn build_apflow(layout: &Layout) -> Result<()> {
     say("cargo build --bin apflow (the first time takes minutes)");
-    run_program(layout.cargo().args(["build", "--bin", "apflow"]))
+    // With the workspace, so that its dependencies have the same features as for the tests, and are built once.
+    run_program(layout.cargo().args(["build", "--workspace", "--bin", "apflow"]))
 }
 
 // All that the command line of `apflow run` has to fit is here.

@@ -5,7 +5,7 @@ use crate::check::{self, Failures};
 use crate::layout::Layout;
 use crate::plugins;
 use crate::process::{line, probe, run as run_program, run_quietly, say};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::ffi::{OsStr, OsString};
 use std::process::{Command, ExitCode};
 
@@ -49,8 +49,29 @@ pub fn install_nextest(layout: &Layout) -> Result<()> {
     run_program(install.args(["install", "cargo-nextest", "--locked", "--debug", "--version", NEXTEST]))
 }
 
+/// Installs PostgreSQL, on which the store is tested, if it is missing and can be installed here.
+fn install_postgres() -> Result<()> {
+    let packaged =
+        std::fs::read_dir("/usr/lib/postgresql").is_ok_and(|mut versions| versions.next().is_some());
+    if packaged || probe(Command::new("initdb").arg("--version")).is_some() {
+        return Ok(());
+    }
+    let is_root = probe(Command::new("id").arg("-u")).is_some_and(|id| id.trim() == "0");
+    if !is_root || probe(Command::new("apt-get").arg("--version")).is_none() {
+        bail!(
+            "PostgreSQL is missing (initdb): install its server, on Debian with: sudo apt-get install postgresql"
+        );
+    }
+    say("installing PostgreSQL");
+    let mut update = Command::new("apt-get");
+    run_quietly(update.args(["update", "-q"]))?;
+    let mut install = Command::new("apt-get");
+    run_quietly(install.env("DEBIAN_FRONTEND", "noninteractive").args(["install", "-qy", "postgresql"]))
+}
+
 fn tests(layout: &Layout, options: &Options, failures: &mut Failures) -> Result<()> {
     install_nextest(layout)?;
+    install_postgres()?;
     plugins::build(layout, &plugins::Options { rust_only: options.quick, ..Default::default() })?;
     say("cargo build --workspace --bins");
     run_program(layout.cargo().args(["build", "--workspace", "--bins"]))?;

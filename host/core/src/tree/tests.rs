@@ -124,3 +124,24 @@ fn only_the_root_has_a_schedule() {
     let (_, text) = refused(with(json!({"name": "r", "run_count": 3})));
     assert!(text.contains("'run_count': it is set by the host"), "{text}");
 }
+
+#[test]
+fn size_and_depth_are_limited_by_name() {
+    let deep = tree(json!([{"name": "a"}, {"name": "b", "parent_id": "a"}, {"name": "c", "parent_id": "b"}]))
+        .unwrap();
+    let limits = |max_tasks, max_depth| TreeLimits { max_tasks, max_depth, ..TreeLimits::default() };
+    assert_eq!(deep.check_size(limits(3, 3)), Ok(()));
+    let error = deep.check_size(limits(3, 2)).unwrap_err();
+    assert_eq!(error.code, ErrorCode::LimitExceeded);
+    assert!(
+        error.message.contains("Task 'c' stands on level 3") && error.message.contains("limits.max_depth"),
+        "{error}"
+    );
+    assert!(deep.check_size(limits(2, 3)).unwrap_err().message.contains("limits.max_tasks"));
+}
+
+#[test]
+fn a_key_below_the_root_is_refused() {
+    let tasks = json!([{"name": "a"}, {"name": "b", "parent_id": "a", "idempotency_key": "k"}]);
+    assert!(refused(tasks).1.contains("it belongs to the whole request"));
+}

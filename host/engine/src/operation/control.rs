@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
-use apflow_core::error::{Error, Result};
+use apflow_core::clone::check_mutable;
+use apflow_core::error::{Error, ErrorCode, Result};
 use apflow_core::id::TaskId;
 use apflow_core::store::CancelResult;
-use apflow_core::task::{Task, TaskStatus};
+use apflow_core::task::{OriginType, Task, TaskStatus};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -51,6 +52,9 @@ pub(super) struct CancelEntry {
     /// Why it could not be cancelled.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// The stable code of that: `invalid_transition`, `task_immutable` or `task_not_found`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
 }
 
 pub(super) async fn cancel(engine: &Engine, params: CancelParams) -> Result<Vec<CancelEntry>> {
@@ -69,11 +73,29 @@ pub(super) async fn cancel(engine: &Engine, params: CancelParams) -> Result<Vec<
     let force = params.force.unwrap_or(false);
     let message = params.error_message.or_else(|| force.then(|| "Force cancelled by user".into()));
     let results = engine.cancel(ids, params.cascade.unwrap_or(true), message).await?;
-    Ok(results.into_iter().map(|(id, result)| entry(id, &result, force)).collect())
+    let archived = archived(engine, &results).await?;
+    Ok(results
+        .into_iter()
+        .map(|(id, result)| {
+            let is_archived = archived.contains(&id);
+            entry(id, &result, is_archived, force)
+        })
+        .collect())
 }
 
-fn entry(task_id: TaskId, result: &CancelResult, force: bool) -> CancelEntry {
-    let (message, current_status) = match result {
+/// Which of the finished tasks are archived: there is more to say about them.
+async fn archived(engine: &Engine, results: &[(TaskId, CancelResult)]) -> Result<HashSet<TaskId>> {
+    let finished = results.iter().filter(|(_, result)| matches!(result, CancelResult::Finished(_)));
+    let ids: Vec<TaskId> = finished.map(|(id, _)| id.clone()).collect();
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let tasks = engine.get_many(&ids).await?.into_iter().flatten();
+    Ok(tasks.filter(|task| task.origin_type == OriginType::Archive).map(|task| task.id).collect())
+}
+
+fn entry(task_id: TaskId, result: &CancelResult, is_archived: bool, force: bool) -> CancelEntry {
+    let (error, current_status) = match result {
         CancelResult::Cancelled => {
             let message = format!("Task '{task_id}' is cancelled");
             return CancelEntry {
@@ -83,18 +105,23 @@ fn entry(task_id: TaskId, result: &CancelResult, force: bool) -> CancelEntry {
                 force,
                 current_status: None,
                 error: None,
+                code: None,
             };
         }
         CancelResult::Finished(status) => {
-            (format!("Task '{task_id}' is already {status}, cannot cancel"), Some(status.as_str()))
+            let text = format!("Task '{task_id}' is already {status}, cannot cancel");
+            let finished = Error::new(ErrorCode::InvalidTransition, text);
+            let frozen = if is_archived { OriginType::Archive } else { OriginType::Create };
+            (check_mutable(&task_id, frozen, "cancelled").err().unwrap_or(finished), Some(status.as_str()))
         }
-        CancelResult::NotFound => (format!("Task '{task_id}' not found"), None),
+        CancelResult::NotFound => (Error::task_not_found(&task_id), None),
     };
     CancelEntry {
         task_id,
         status: TaskStatus::Failed.as_str(),
-        error: Some(message.clone()),
-        message,
+        error: Some(error.message.clone()),
+        message: error.message,
+        code: Some(error.code.as_str()),
         force,
         current_status,
     }
@@ -146,7 +173,7 @@ mod tests {
 
     #[test]
     fn entries_say_why_not() {
-        let entry = |result| serde_json::to_value(entry(TaskId::from("t"), &result, true)).unwrap();
+        let entry = |result| serde_json::to_value(entry(TaskId::from("t"), &result, false, true)).unwrap();
         assert_eq!(entry(CancelResult::Cancelled)["status"], "cancelled");
         let finished = entry(CancelResult::Finished(TaskStatus::Completed));
         assert_eq!(finished["message"], "Task 't' is already completed, cannot cancel");
@@ -154,6 +181,9 @@ mod tests {
             (&finished["status"], &finished["current_status"]),
             (&"failed".into(), &"completed".into())
         );
+        assert_eq!(finished["code"], "invalid_transition");
+        let archived = super::entry("t".into(), &CancelResult::Finished(TaskStatus::Completed), true, false);
+        assert_eq!((archived.code, archived.current_status), (Some("task_immutable"), Some("completed")));
         let unknown = entry(CancelResult::NotFound);
         assert_eq!((&unknown["error"], unknown.get("current_status")), (&"Task 't' not found".into(), None));
     }

@@ -1,7 +1,8 @@
 //! `tasks.execute`: an existing tree or a new one, waited for, started only, or streamed.
 
 use apflow_core::error::{Error, Result};
-use apflow_core::id::{TaskId, TreeId, TreeKey};
+use apflow_core::id::{Seq, TaskId, TreeId, TreeKey};
+use apflow_core::receipt::take_key;
 use apflow_core::store::Execution;
 use apflow_core::task::TreeStatus;
 use schemars::JsonSchema;
@@ -9,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::params::Id;
-use super::shape::NewTask;
+use super::shape::{self, NewTask};
 use super::{Reply, Stream, document};
-use crate::Engine;
+use crate::{Engine, Receipted, Started};
 
 /// What to execute and how to hear of it.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -24,6 +25,9 @@ pub(super) struct ExecuteParams {
     /// Instead of `task_id`: the tasks of a new tree, which is created and executed in one step.
     #[schemars(with = "Option<Vec<NewTask>>")]
     tasks: Option<Value>,
+    /// With `tasks`: the tree is created and executed once, however often the request is sent; each is answered about that
+    /// execution. It may stand at the root task instead.
+    idempotency_key: Option<String>,
     /// True: answer with events until the execution has ended. Default false.
     use_streaming: Option<bool>,
     /// True (default): answer when the execution has ended. False: answer at once.
@@ -62,11 +66,17 @@ pub(super) struct Executed {
     /// True if events follow.
     #[serde(skip_serializing_if = "Option::is_none")]
     streaming: Option<bool>,
+    /// For a request with a key: which tree it stands for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<shape::Receipt>")]
+    receipt: Option<Receipted>,
 }
 
 /// An execution that this call has started.
 struct Begun {
     tree: TreeKey,
+    /// Position in the log before its first event.
+    after: Seq,
     /// All but the status is final.
     answer: Executed,
 }
@@ -76,8 +86,17 @@ pub(super) async fn execute(engine: &Engine, params: ExecuteParams) -> Result<Re
     // Read before starting, so that nothing of the execution lies before it.
     let after = engine.last_seq().await?;
     let begun = match (params.task_id, params.tasks) {
-        (Some(Id(task)), None) => start(engine, task, params.rerun.unwrap_or(false)).await?,
-        (None, Some(tasks)) => Ok(submit(engine, tasks).await?),
+        (Some(_), None) if params.idempotency_key.is_some() => {
+            return Err(Error::invalid_params(
+                "idempotency_key",
+                "it goes with `tasks`; a task that exists has one execution at a time anyway",
+            ));
+        }
+        (Some(Id(task)), None) => start(engine, task, params.rerun.unwrap_or(false), after).await?,
+        (None, Some(mut tasks)) => match take_key(&mut tasks, params.idempotency_key)? {
+            Some(key) => Ok(submit_once(engine, tasks, &key).await?),
+            None => Ok(submit(engine, tasks, after).await?),
+        },
         (None, None) => {
             return Err(Error::invalid_params(
                 "task_id",
@@ -99,7 +118,7 @@ pub(super) async fn execute(engine: &Engine, params: ExecuteParams) -> Result<Re
             execution: answer.execution.unwrap_or_default(),
             tree_id: answer.tree_id,
             root: answer.root_task_id,
-            after,
+            after: begun.after,
         }));
     }
     let answer = if params.wait.unwrap_or(true) { end(engine, begun).await? } else { begun.answer };
@@ -123,7 +142,7 @@ fn refuse_unsupported(params: &ExecuteParams) -> Result<()> {
 }
 
 /// Starts an existing task. The inner error is an answer: there is nothing to wait for.
-async fn start(engine: &Engine, task: TaskId, rerun: bool) -> Result<Result<Begun, Executed>> {
+async fn start(engine: &Engine, task: TaskId, rerun: bool, after: Seq) -> Result<Result<Begun, Executed>> {
     let started = engine.execute(&task, rerun).await?;
     let (tree, tree_id, root, execution) = match started {
         Execution::Started { tree, tree_id, root, execution } => (tree, tree_id, root, execution),
@@ -147,24 +166,27 @@ async fn start(engine: &Engine, task: TaskId, rerun: bool) -> Result<Result<Begu
             )));
         }
     };
-    Ok(Ok(begun(
-        tree,
-        answer(task, root, tree_id, Some(execution), "started", "Task execution started".into()),
-    )))
+    let answer = answer(task, root, tree_id, Some(execution), "started", STARTED.into());
+    Ok(Ok(Begun { tree, after, answer }))
 }
 
-async fn submit(engine: &Engine, tasks: Value) -> Result<Begun> {
+async fn submit(engine: &Engine, tasks: Value, after: Seq) -> Result<Begun> {
     let started = engine.submit(tasks).await?;
-    let task = started.root.clone();
-    let message = "Task execution started".into();
-    Ok(begun(
-        started.tree,
-        answer(task, started.root, started.tree_id, Some(started.execution), "started", message),
-    ))
+    Ok(Begun { after, ..begun(started) })
 }
 
-fn begun(tree: TreeKey, answer: Executed) -> Begun {
-    Begun { tree, answer }
+async fn submit_once(engine: &Engine, tasks: Value, key: &str) -> Result<Begun> {
+    let (receipt, started) = engine.submit_once(tasks, key).await?;
+    let begun = begun(started);
+    Ok(Begun { answer: Executed { receipt: Some(receipt), ..begun.answer }, ..begun })
+}
+
+const STARTED: &str = "Task execution started";
+
+fn begun(started: Started) -> Begun {
+    let Started { tree, tree_id, root, execution, started_seq } = started;
+    let answer = answer(root.clone(), root, tree_id, Some(execution), "started", STARTED.into());
+    Begun { tree, after: started_seq, answer }
 }
 
 fn answer(
@@ -185,6 +207,7 @@ fn answer(
         tree_id,
         execution,
         streaming: None,
+        receipt: None,
     }
 }
 
@@ -201,7 +224,7 @@ fn nothing_to_run(status: TreeStatus) -> &'static str {
 }
 
 async fn end(engine: &Engine, begun: Begun) -> Result<Executed> {
-    let Begun { tree, answer } = begun;
+    let Begun { tree, answer, .. } = begun;
     let end = engine.wait(tree, answer.execution.unwrap_or_default(), &answer.root_task_id).await?;
     let message = match end.status {
         TreeStatus::Completed => "Task execution completed".into(),

@@ -3,6 +3,7 @@
 //! documentation in `docs/operations.md` come from here. What an operation does is the engine's business: the files
 //! beside this one read parameters, call the engine and shape the answer.
 
+mod clone;
 mod control;
 mod create;
 mod doc;

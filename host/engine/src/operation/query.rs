@@ -53,6 +53,28 @@ pub(super) async fn tree(engine: &Engine, params: TreeParams) -> Result<Reply> {
     Ok(Reply::Value(text))
 }
 
+/// How far a task and everything below it have come.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct ProgressOf {
+    /// The task.
+    #[schemars(with = "String")]
+    task_id: TaskId,
+    /// 0.0 to 1.0: the mean of all tasks, where a completed one counts 1 and a running one what it has reported.
+    progress: f64,
+    #[serde(flatten)]
+    #[schemars(with = "CountedStatuses")]
+    counts: StatusCounts,
+    /// All of these.
+    total: u64,
+}
+
+pub(super) async fn progress(engine: &Engine, params: TaskRef) -> Result<ProgressOf> {
+    let task_id = params.task_id.0;
+    let progress = engine.progress(&task_id).await?;
+    let (fraction, counts) = (progress.fraction(), progress.counts);
+    Ok(ProgressOf { task_id, progress: fraction, total: counts.total(), counts })
+}
+
 /// Whose children.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

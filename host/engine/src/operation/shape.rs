@@ -79,6 +79,8 @@ pub(super) struct NewTask {
     schedule_overlap: Option<String>,
     /// At most so many runs.
     max_runs: Option<u32>,
+    /// At the root only: the tree is created once, however often the request is sent.
+    idempotency_key: Option<String>,
 }
 
 /// A dependency as callers write it.
@@ -166,6 +168,47 @@ pub(super) struct TaskChanges {
     run_count: Option<u32>,
 }
 
+/// What is different in a copy; fields that are left out are those of the original.
+#[derive(JsonSchema)]
+pub(super) struct CloneChanges {
+    /// New name of the root.
+    name: Option<String>,
+    /// New owner of the tree.
+    user_id: Option<String>,
+    /// New priority.
+    priority: Option<u8>,
+    /// New inputs.
+    inputs: Option<Map<String, Value>>,
+    /// New params.
+    params: Option<Map<String, Value>>,
+    /// New executor.
+    executor: Option<String>,
+    /// New schemas.
+    schemas: Option<Map<String, Value>>,
+    /// New description.
+    description: Option<String>,
+    /// New metadata.
+    metadata: Option<Map<String, Value>>,
+    /// New retry policy.
+    retry: Option<Retry>,
+    /// New timeout of one attempt in milliseconds.
+    timeout_ms: Option<u32>,
+}
+
+/// Which tree an idempotency key stands for.
+#[derive(JsonSchema)]
+#[schemars(rename = "Receipt")]
+pub(super) struct Receipt {
+    /// The key.
+    idempotency_key: String,
+    /// The tree.
+    tree_id: String,
+    /// Its root.
+    root_task_id: String,
+    /// Whether this request has created it; else it was there.
+    created: bool,
+}
+
 /// A dependency of a stored task.
 #[derive(JsonSchema)]
 #[schemars(rename = "Dependency")]
@@ -198,12 +241,12 @@ pub(super) struct Task {
     priority: u8,
     /// What gates it.
     dependencies: Vec<Dependency>,
-    /// The inputs of the newest attempt if there is one, else the definition's.
-    inputs: Map<String, Value>,
+    /// The inputs of the newest attempt if there is one, else the definition's; null for a link, as the next two.
+    inputs: Option<Map<String, Value>>,
     /// For the executor's construction; `executor_id` names the executor.
-    params: Map<String, Value>,
+    params: Option<Map<String, Value>>,
     /// `method`, `input_schema`, `output_schema`.
-    schemas: Map<String, Value>,
+    schemas: Option<Map<String, Value>>,
     /// The result of the newest attempt.
     result: Option<Value>,
     /// The error message of the newest attempt.
@@ -260,7 +303,7 @@ pub(super) struct Task {
     placement_constraints: Option<Value>,
     /// Number of the newest attempt; 0 before the first.
     attempt_id: u32,
-    /// Given by the creator.
+    /// The key of the request that created the tree; at its root only.
     idempotency_key: Option<String>,
     /// The node of the newest attempt.
     last_assigned_node: Option<String>,
@@ -328,7 +371,7 @@ pub(super) enum TreeForm {
 #[derive(JsonSchema)]
 #[schemars(rename = "Attempt")]
 pub(super) struct Attempt {
-    /// From 1; 0 for a task that was cancelled before its first attempt.
+    /// From 1; 0 for a task that was cancelled before its first attempt, and for a link, which never runs.
     attempt: u32,
     /// `completed`, `failed` or `cancelled`.
     status: Status,

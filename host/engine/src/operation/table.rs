@@ -3,7 +3,7 @@
 use super::params::{TaskRef, read};
 use super::shape::{self, schema};
 use super::{Category, Door, Operation, Permission, Reply, document};
-use super::{control, create, events, execute, query, running, schedules, system};
+use super::{clone, control, create, events, execute, query, running, schedules, system};
 
 /// Calls a function that takes typed parameters and gives something with a JSON form.
 macro_rules! gives_value {
@@ -32,10 +32,13 @@ pub static OPERATIONS: &[Operation] = &[
         summary: "Creates one task or a tree of tasks, without executing it.",
         description: "`params` is the array of tasks itself, or one task object, or `{\"tasks\": […]}`. Either all tasks \
             are created or none. `parent_id` and `dependencies` may name tasks of the same call by id or by name. The \
-            answer is one task object for one task, else an array in pre-order.",
+            answer is one task object for one task, else an array in pre-order. With an `idempotency_key`, beside `tasks` or \
+            at the root task, the tree is created once for its owner: the same key with the same content is answered with \
+            the same tree, the same key with other content is refused, and the answer is `{\"receipt\": …, \"tasks\": […]}`. \
+            A key is free again when its tree is deleted.",
         example: r#"[{"name": "report", "executor": "aggregate_results_executor", "dependencies": ["cpu"]}, {"name": "cpu", "parent_id": "report", "executor": "system_info_executor", "inputs": {"resource": "cpu"}}]"#,
         params: schema::<create::CreateForm>,
-        result: schema::<shape::OneOrMany>,
+        result: schema::<create::Created>,
         permission: Permission::Write,
         streams: false,
         call: |engine, params| Box::pin(create::create(engine, params)),
@@ -47,7 +50,8 @@ pub static OPERATIONS: &[Operation] = &[
         category: Category::Crud,
         title: "Get a task",
         summary: "Reads one task; null if there is none with that id.",
-        description: "",
+        description: "A link is shown as it is stored, without inputs, params, schemas and result; `tasks.tree` reads through \
+            it.",
         example: r#"{"task_id": "report"}"#,
         params: schema::<TaskRef>,
         result: schema::<Option<shape::Task>>,
@@ -77,7 +81,8 @@ pub static OPERATIONS: &[Operation] = &[
         category: Category::Query,
         title: "Get a tree",
         summary: "Reads a task and everything below it.",
-        description: "Trees of more than 500 levels are given in the flat form only.",
+        description: "Trees of more than 500 levels are given in the flat form only. Links are read through: they show what \
+            their originals show, at their own place in the tree.",
         example: r#"{"task_id": "report", "format": "nested"}"#,
         params: schema::<query::TreeParams>,
         result: schema::<shape::TreeForm>,
@@ -142,7 +147,7 @@ pub static OPERATIONS: &[Operation] = &[
             comes at once, with `status: \"started\"`. With `use_streaming: true` it comes at once and events follow until \
             the execution has ended. A tree has one execution at a time: a second request is answered with `success: \
             false` and `status: \"already_running\"`. If there is nothing to run, `status` says where the tree stands. An \
-            execution goes on when the caller goes away.",
+            execution goes on when the caller goes away. Links are completed and never run; an archived task is refused.",
         example: r#"{"task_id": "report"}"#,
         params: schema::<execute::ExecuteParams>,
         result: schema::<execute::Executed>,
@@ -173,7 +178,9 @@ pub static OPERATIONS: &[Operation] = &[
         category: Category::Crud,
         title: "Change a task",
         summary: "Changes the definition of a task; all changes or none.",
-        description: "`parent_id` and `user_id` are fixed. Results, errors and progress come from executing only.",
+        description: "`parent_id` and `user_id` are fixed. Results, errors and progress come from executing only. \
+            Dependencies change only while the task is pending and not under execution, and nothing that depends on it runs. \
+            Links and archived tasks are refused.",
         example: r#"{"task_id": "cpu", "inputs": {"resource": "memory"}, "priority": 0}"#,
         params: schema::<control::UpdateParams>,
         result: schema::<shape::Task>,
@@ -188,13 +195,49 @@ pub static OPERATIONS: &[Operation] = &[
         category: Category::Crud,
         title: "Delete a task",
         summary: "Deletes a task and everything below it.",
-        description: "All of it must be pending, not under execution, and nothing else may depend on it.",
+        description: "All of it must be pending (or a link), not under execution, and nothing else may depend on it or link to \
+            it; the error lists every reason. Archived tasks are refused.",
         example: r#"{"task_id": "report"}"#,
         params: schema::<TaskRef>,
         result: schema::<control::DeletedTasks>,
         permission: Permission::Write,
         streams: false,
         call: gives_value!(control::delete),
+    },
+    Operation {
+        name: "tasks.clone",
+        aliases: &["tasks.copy"],
+        door: Door::Tasks,
+        category: Category::Crud,
+        title: "Clone tasks",
+        summary: "Copies, links or archives a task and everything below it.",
+        description: "A copy is a new tree with the same definitions: pending, without results, attempts and schedule; \
+            references between its tasks follow. A link is a new tree of tasks that are completed, never run, and read through \
+            to their originals: all of them must be completed, and belong to the same owner. An archive is the same tasks, \
+            frozen where they are: all of them must be completed, and none can be changed, deleted or executed any more. \
+            `mixed` makes links of the tasks in `link_task_ids` and copies of the others, which take the results of the links \
+            as their inputs. Nothing is executed. The answer is one task object for one task, else an array in pre-order.",
+        example: r#"{"task_id": "report", "origin_type": "mixed", "link_task_ids": ["cpu"]}"#,
+        params: schema::<clone::CloneParams>,
+        result: schema::<shape::OneOrMany>,
+        permission: Permission::Write,
+        streams: false,
+        call: gives_reply!(clone::clone),
+    },
+    Operation {
+        name: "tasks.progress",
+        aliases: &[],
+        door: Door::Tasks,
+        category: Category::Monitoring,
+        title: "Get the progress of a tree",
+        summary: "Counts a task and everything below it by status, and says how far they have come.",
+        description: "",
+        example: r#"{"task_id": "report"}"#,
+        params: schema::<TaskRef>,
+        result: schema::<query::ProgressOf>,
+        permission: Permission::Read,
+        streams: false,
+        call: gives_value!(query::progress),
     },
     Operation {
         name: "tasks.explain",
@@ -217,7 +260,7 @@ pub static OPERATIONS: &[Operation] = &[
         door: Door::Tasks,
         category: Category::Query,
         title: "List attempts",
-        summary: "Lists the attempts at a task, oldest first, with node, times, outcome and receipt.",
+        summary: "Lists the attempts at a task, oldest first, with node, times, outcome, inputs and receipt.",
         description: "",
         example: r#"{"task_id": "cpu"}"#,
         params: schema::<TaskRef>,

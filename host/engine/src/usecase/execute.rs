@@ -1,14 +1,21 @@
 //! Executing trees and waiting for them.
 
+use std::time::Duration;
+
 use apflow_core::error::{Error, ErrorCode, Result};
 use apflow_core::id::{Seq, TaskId, TreeId, TreeKey};
 use apflow_core::plugin::HookPoint;
 use apflow_core::store::{ExecuteRequest, Execution, TreeEnd};
 use apflow_core::task::TreeStatus;
 use serde_json::json;
+use tokio::time::sleep;
 
 use crate::engine::Engine;
 use crate::hooks;
+
+/// Whoever waits looks again this often: the execution may end on another host of the same database, which nobody here
+/// is told of.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// An execution that is under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,16 +60,19 @@ impl Engine {
     /// `TaskNotFound` if the tree is gone, `ShuttingDown` if the engine stops first.
     pub async fn wait(&self, tree: TreeKey, execution: u32, root: &TaskId) -> Result<TreeEnd> {
         // Registered before looking, so that an end in between is not missed.
-        let end = self.0.events.wait(tree, execution);
-        let state = self.0.store.tree_state(root).await?.ok_or_else(|| Error::task_not_found(root))?;
-        if state.execution > execution || state.status != TreeStatus::InProgress {
-            return Ok(TreeEnd { tree, tree_id: state.tree_id, execution, status: state.status });
-        }
+        let mut end = self.0.events.wait(tree, execution);
         let mut stopping = self.0.stopping();
-        tokio::select! {
-            biased;
-            end = end => end.map_err(|_| stopped()),
-            _ = stopping.wait_for(|stop| *stop) => Err(stopped()),
+        loop {
+            let state = self.0.store.tree_state(root).await?.ok_or_else(|| Error::task_not_found(root))?;
+            if state.execution > execution || state.status != TreeStatus::InProgress {
+                return Ok(TreeEnd { tree, tree_id: state.tree_id, execution, status: state.status });
+            }
+            tokio::select! {
+                biased;
+                end = &mut end => return end.map_err(|_| stopped()),
+                _ = stopping.wait_for(|stop| *stop) => return Err(stopped()),
+                () = sleep(LOOK_AGAIN) => {}
+            }
         }
     }
 }

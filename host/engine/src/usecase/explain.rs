@@ -13,7 +13,7 @@ use crate::engine::Engine;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Blocker {
     /// `not_executed`, `finished`, `dependency`, `blocked`, `due`, `limit`, `queue`, `executor_not_found`,
-    /// `executor_missing`.
+    /// `executor_missing`, `circuit_open`.
     pub code: &'static str,
     /// A sentence.
     pub message: String,
@@ -123,11 +123,19 @@ impl Engine {
             let message = "It names no executor and will fail: set 'executor'".into();
             return Some(Blocker { code: "executor_missing", message, data: json!({}) });
         };
-        let unknown = !self.catalog().executors.contains_key(id);
-        unknown.then(|| Blocker {
-            code: "executor_not_found",
-            message: format!("No loaded plugin provides executor '{id}'"),
-            data: json!({ "executor": id }),
+        if !self.catalog().executors.contains_key(id) {
+            return Some(Blocker {
+                code: "executor_not_found",
+                message: format!("No loaded plugin provides executor '{id}'"),
+                data: json!({ "executor": id }),
+            });
+        }
+        self.0.breakers.open_until(id, self.0.now()).map(|until| Blocker {
+            code: "circuit_open",
+            message: format!(
+                "Executor '{id}' failed too often in a row and is left alone until {until} (engine.breaker_failures)"
+            ),
+            data: json!({ "executor": id, "until": until }),
         })
     }
 }

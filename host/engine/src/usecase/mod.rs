@@ -1,7 +1,8 @@
 //! What a door or an embedder may do, one family a file: check, then one store verb.
 
 mod cancel;
-mod create;
+mod clone;
+pub(crate) mod create;
 pub(crate) mod execute;
 pub(crate) mod explain;
 pub(crate) mod query;

@@ -6,7 +6,7 @@ use apflow_core::clock::Timestamp;
 use apflow_core::error::{Error, ErrorCode, Result};
 use apflow_core::event::Event;
 use apflow_core::id::{NodeId, Seq, TaskId, TreeId};
-use apflow_core::store::{EventQuery, Page, StatusCounts, TaskFilter, TreeState};
+use apflow_core::store::{EventQuery, Page, Progress, StatusCounts, TaskFilter, TreeState};
 use apflow_core::task::{Attempt, Task};
 use futures::Stream;
 use serde::Serialize;
@@ -50,12 +50,21 @@ impl Engine {
         self.0.store.get(ids).await
     }
 
-    /// A task and everything below it in pre-order; empty if there is no such task.
+    /// A task and everything below it in pre-order, links read through to their originals; empty if there is no such
+    /// task.
     ///
     /// # Errors
     /// The store's.
     pub async fn subtree(&self, id: &TaskId) -> Result<Vec<Task>> {
-        self.0.store.subtree(id).await
+        self.resolve(self.0.store.subtree(id).await?).await
+    }
+
+    /// How far a task and everything below it have come.
+    ///
+    /// # Errors
+    /// `TaskNotFound`.
+    pub async fn progress(&self, id: &TaskId) -> Result<Progress> {
+        self.0.store.progress(id).await?.ok_or_else(|| Error::task_not_found(id))
     }
 
     /// The children of a task by priority.

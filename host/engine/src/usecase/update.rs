@@ -1,6 +1,7 @@
 //! An owner's edits, from wire fields to a patch.
 
-use apflow_core::draft::{kind_of, read_dependencies};
+use apflow_core::clone::check_mutable;
+use apflow_core::draft::{MAX_EXECUTOR_BYTES, kind_of, read_dependencies};
 use apflow_core::error::{Error, ErrorCode, Result};
 use apflow_core::id::TaskId;
 use apflow_core::inputs::references;
@@ -22,6 +23,7 @@ impl Engine {
     /// `TaskNotFound`, `InvalidTransition`, `InvalidDependency`, `CircularDependency`, `InvalidTask`, `ScheduleInvalid`.
     pub async fn update(&self, id: &TaskId, mut changes: Map<String, Value>) -> Result<Task> {
         let task = self.get(id).await?.ok_or_else(|| Error::task_not_found(id))?;
+        check_mutable(id, task.origin_type, "changed")?;
         let wanted =
             changes.get("status").map(read_status).transpose()?.filter(|status| *status != task.status);
         if let Some(to) = wanted {
@@ -44,6 +46,26 @@ impl Engine {
         }
         self.0.events.written(Vec::new());
         Ok(updated)
+    }
+}
+
+impl Engine {
+    /// What shall be different in the copies of a task, named as on the wire.
+    ///
+    /// # Errors
+    /// `TaskNotFound`, `InvalidTask` with all problems.
+    pub async fn read_clone_changes(&self, id: &TaskId, fields: Map<String, Value>) -> Result<TaskPatch> {
+        if fields.is_empty() {
+            return Ok(TaskPatch::default());
+        }
+        let task = self.get(id).await?.ok_or_else(|| Error::task_not_found(id))?;
+        for field in ["status", "dependencies"] {
+            if fields.contains_key(field) {
+                let text = format!("'{field}' of a copy follows from what it is a copy of; leave it out");
+                return Err(Error::invalid_params("reset_fields", text));
+            }
+        }
+        read_patch(&task, fields, self.0.options.limits.max_field_bytes)
     }
 }
 
@@ -113,14 +135,26 @@ fn read_field(
         }
         "schemas" => patch.schemas = Some(object(value)?),
         "executor" => match value {
-            Value::String(id) if !id.is_empty() => patch.executor = Some(Some(id)),
+            Value::String(id) if !id.is_empty() && id.len() <= MAX_EXECUTOR_BYTES => {
+                patch.executor = Some(Some(id));
+            }
             Value::Null => patch.executor = Some(None),
-            other => return Err(format!("'executor' is {other}, an executor's id is expected")),
+            other => {
+                return Err(format!(
+                    "'executor' is {other}, an executor's id of 1 to {MAX_EXECUTOR_BYTES} bytes is expected"
+                ));
+            }
         },
         "metadata" => patch.metadata = Some(if value.is_null() { None } else { Some(object(value)?) }),
         "description" => match value {
             Value::Null => patch.description = Some(None),
-            Value::String(text) => patch.description = Some(Some(text)),
+            Value::String(text) if text.len() <= max_bytes => patch.description = Some(Some(text)),
+            Value::String(text) => {
+                return Err(format!(
+                    "'description' has {} bytes, the limit is {max_bytes} (limits.max_field_bytes)",
+                    text.len()
+                ));
+            }
             other => return Err(format!("'description': a string is expected, not {}", kind_of(&other))),
         },
         "retry" => patch.retry = Some(read_retry(value)?),

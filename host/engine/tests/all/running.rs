@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use apflow_core::breaker::BreakerPolicy;
 use apflow_core::error::ErrorCode;
 use apflow_core::event::EventKind;
 use apflow_core::store::Execution;
@@ -187,4 +188,30 @@ impl apflow_core::plugin::Executor for Panics {
     ) -> apflow_core::plugin::Outcome {
         panic!("as the test wants")
     }
+}
+
+#[tokio::test]
+async fn an_executor_that_only_fails_is_left_alone_for_a_while() {
+    let executor = ScriptedExecutor::new().on("bad1", [Answer::retryable("down")]);
+    let executor = Arc::new(executor.on("bad2", [Answer::retryable("down")]).otherwise(Answer::Echo));
+    let breaker = BreakerPolicy { failures: 2, cool_down: Duration::from_secs(30) };
+    let options = EngineOptions { max_concurrent_runs: 1, breaker, ..EngineOptions::default() };
+    let fixture = start_with(catalog_of([Arc::clone(&executor) as _]), options).await;
+    let child = |name: &str, priority: u8| task(name, json!({"parent_id": "root", "priority": priority}));
+    let root = task("root", json!({"priority": 3}));
+    let tree = json!([root, child("bad1", 0), child("bad2", 1), child("good", 2)]);
+    let started = fixture.engine.submit(tree).await.unwrap();
+    fixture.event(EventKind::TaskDelayed, Some("good")).await;
+    let waiting = fixture.engine.explain(&"good".into()).await.unwrap();
+    let codes: Vec<_> = waiting.blockers.iter().map(|one| one.code).collect();
+    assert_eq!((waiting.status, codes), (TaskStatus::Pending, vec!["due", "circuit_open"]));
+    assert_eq!(executor.order(), ["bad1", "bad2"]);
+    fixture.advance(Duration::from_secs(30));
+    fixture.engine.wait(started.tree, 1, &started.root).await.unwrap();
+    assert_eq!(executor.order(), ["bad1", "bad2", "good", "root"]);
+    assert_eq!(
+        fixture.engine.attempts(&"good".into()).await.unwrap().len(),
+        1,
+        "to be put off is no attempt"
+    );
 }

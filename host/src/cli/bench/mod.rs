@@ -190,7 +190,11 @@ async fn rounds(args: &BenchArgs, config: &Config, tree: impl Fn() -> Value) -> 
 }
 
 async fn round(config: &Config, folder: &Path, tree: Value) -> Result<Round, Failure> {
-    let url = format!("sqlite:{}", folder.join("bench.db").display());
+    // A server has one database for all rounds; the trees stay in it.
+    let url = match config.database.is_server() {
+        true => config.database.url.clone(),
+        false => format!("sqlite:{}", folder.join("bench.db").display()),
+    };
     let host = Host::builder().config(config.clone()).database(url).start().await?;
     // The first call of a component is not like the others.
     host.run(json!([{ "name": "warm up", "executor": EXECUTOR }])).await?;

@@ -9,9 +9,9 @@ use sqlx::sqlite::{
 };
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 
-use super::migrations::MIGRATIONS;
-use super::procedure;
+use super::{MIGRATIONS, procedure};
 use crate::error::{corrupt, migration, store};
+use crate::migrations::{latest, migrator};
 use crate::{Durability, StoreOptions};
 
 /// `PRAGMA application_id` of our databases, set by the first migration: "apfl".
@@ -29,10 +29,6 @@ const WRITER_CACHE: &str = "-32000";
 
 /// How long a reader waits for its turn at a connection.
 const READER_TIMEOUT: Duration = Duration::from_secs(30);
-
-pub(crate) fn latest_schema() -> i64 {
-    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default()
-}
 
 /// The connection that writes, with the schema up to date.
 pub(super) async fn writer(location: &str, options: StoreOptions) -> Result<SqliteConnection> {
@@ -109,7 +105,10 @@ async fn make_folder(file: &Path) -> Result<()> {
 async fn migrate(connection: &mut SqliteConnection) -> Result<()> {
     check_owner(connection).await?;
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(store)?;
-    MIGRATIONS.run(&mut *transaction).await.map_err(|error| migration(error, latest_schema()))?;
+    migrator(MIGRATIONS)
+        .run(&mut *transaction)
+        .await
+        .map_err(|error| migration(error, latest(MIGRATIONS)))?;
     transaction.commit().await.map_err(store)
 }
 

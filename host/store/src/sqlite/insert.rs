@@ -6,17 +6,15 @@ use std::sync::{LazyLock, OnceLock};
 use apflow_core::clock::Timestamp;
 use apflow_core::error::{Error, ErrorCode, Result};
 use apflow_core::event::EventKind;
-use apflow_core::id::{TaskKey, TreeKey};
-use apflow_core::plan::{self, Node};
+use apflow_core::id::TreeKey;
 use apflow_core::store::Inserted;
-use apflow_core::task::TaskStatus;
 use apflow_core::tree::{NewTask, NewTree};
 
 use super::SqliteStore;
-use super::schedules;
-use super::transaction::{Failure, Statement};
-use crate::error::{is_taken, store};
-use crate::rows::{More, at, kind_number, to_json};
+use super::transaction::{Statement, Writing};
+use crate::database::Failure;
+use crate::rows::{at, kind_number, to_json};
+use crate::verbs::insert::{armed, more, refused};
 
 /// Rows of one piece. Few sizes, or each would be a statement of its own to prepare and to keep; rows that are not needed
 /// are bound as nulls and skipped.
@@ -33,10 +31,36 @@ pub(super) async fn insert(
     execute: bool,
     now: Timestamp,
 ) -> Result<Inserted> {
+    let mut writing = store.write().await;
+    match write(&mut writing, tree, execute, now, Frame::Whole).await {
+        Ok(tree) => Ok(Inserted { tree, execution: execute.then_some(1) }),
+        Err(failure) => {
+            drop(writing);
+            Err(refused(store, tree, failure).await)
+        }
+    }
+}
+
+/// Whose transaction it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Frame {
+    /// The insert's own.
+    Whole,
+    /// The caller's, who has begun it and ends it.
+    Part,
+}
+
+/// Writes a tree; gives its key.
+pub(super) async fn write(
+    writing: &mut Writing,
+    tree: &NewTree,
+    execute: bool,
+    now: Timestamp,
+    frame: Frame,
+) -> Result<TreeKey, Failure> {
     let armed = if execute { armed(tree) } else { Vec::new() };
     let largest = SIZES[SIZES.len() - 1];
     let mut key = None;
-    let mut writing = store.write().await;
     for (i, tasks) in tree.tasks.chunks(largest).enumerate() {
         let first = i * largest;
         let (is_first, is_last) = (first == 0, first + tasks.len() == tree.tasks.len());
@@ -48,50 +72,19 @@ pub(super) async fn insert(
             now,
             is_first,
             is_last,
-            commits: is_last && tree.schedule.is_none(),
+            frame,
         };
         let read_key = |row: &sqlx::sqlite::SqliteRow| {
             key = Some(TreeKey(at(row, 0)?));
             Ok(())
         };
-        let statement = piece.statement()?;
-        let written = match piece.commits {
-            true => writing.run(statement, read_key).await,
-            false => writing.step(statement, read_key).await,
-        };
-        if let Err(failure) = written {
-            drop(writing);
-            return Err(refused(store, tree, failure).await);
+        let statement = piece.statement().map_err(Failure::Row)?;
+        match is_last && frame == Frame::Whole {
+            true => writing.run(statement, read_key).await?,
+            false => writing.continue_with(statement, read_key).await?,
         }
     }
-    let key = key.ok_or_else(|| Error::new(ErrorCode::Internal, "A tree was written without a key"))?;
-    if let Some(schedule) = &tree.schedule {
-        let planted = schedules::plant(&mut writing, key, schedule).await;
-        writing.end(planted).await?;
-    }
-    Ok(Inserted { tree: key, execution: execute.then_some(1) })
-}
-
-/// For each task, how many others it waits for.
-fn armed(tree: &NewTree) -> Vec<u32> {
-    let key = |position: usize| TaskKey(position as i64);
-    let nodes: Vec<Node> = tree
-        .tasks
-        .iter()
-        .enumerate()
-        .map(|(i, task)| Node {
-            key: key(i),
-            parent: task.parent.map(key),
-            status: TaskStatus::Pending,
-            dependencies: task.dependencies.iter().map(|d| (key(d.target), d.required)).collect(),
-        })
-        .collect();
-    let mut counts = vec![0; tree.tasks.len()];
-    // All tasks are pending, so all are armed: those that the plan does not call waiting are ready.
-    for (task, count) in plan::execution(&nodes, key(0), false).waiting {
-        counts[task.0 as usize] = count;
-    }
-    counts
+    key.ok_or_else(|| Failure::Row(Error::new(ErrorCode::Internal, "A tree was written without a key")))
 }
 
 /// Up to a hundred tasks of a tree.
@@ -105,22 +98,14 @@ struct Piece<'t> {
     now: Timestamp,
     is_first: bool,
     is_last: bool,
-    /// Whether nothing comes after the last piece.
-    commits: bool,
+    frame: Frame,
 }
 
 impl Piece<'_> {
     fn statement(&self) -> Result<Statement> {
         let size = SIZES.iter().position(|size| *size >= self.tasks.len()).unwrap_or(SIZES.len() - 1);
-        let mut statement = sqlx::query(text(size, self.is_first, self.is_last, self.commits));
+        let mut statement = sqlx::query(text(size, self.is_first, self.is_last, self.frame));
         for (i, task) in self.tasks.iter().enumerate() {
-            let more = More {
-                schemas: None,
-                metadata: task.metadata.clone(),
-                retry: task.retry,
-                timeout_ms: task.timeout_ms,
-                description: task.description.clone(),
-            };
             statement = statement
                 .bind((self.first + i) as i64)
                 .bind(task.parent.map(|parent| parent as i64))
@@ -130,7 +115,7 @@ impl Piece<'_> {
                 .bind(task.executor.clone())
                 .bind(task.inputs.as_str().to_owned())
                 .bind(task.params.as_str().to_owned())
-                .bind(more.with_schemas(&task.schemas).text()?);
+                .bind(more(task)?);
         }
         for _ in self.tasks.len() * COLUMNS..SIZES[size] * COLUMNS {
             statement = statement.bind(None::<i64>);
@@ -168,21 +153,27 @@ impl Piece<'_> {
 ///
 /// The parameters that are not rows come behind the rows, whose parameters have no names: SQLite looks through all the
 /// names of a statement for each one that is bound, which for 900 of them would cost as much as the rest of the insert.
-fn text(size: usize, is_first: bool, is_last: bool, commits: bool) -> &'static str {
+fn text(size: usize, is_first: bool, is_last: bool, frame: Frame) -> &'static str {
     static TEXTS: [OnceLock<String>; 8 * SIZES.len()] = [const { OnceLock::new() }; 8 * SIZES.len()];
-    let index = [is_first, is_last, commits].iter().fold(size, |index, bit| 2 * index + usize::from(*bit));
+    let is_whole = frame == Frame::Whole;
+    let bits = [is_whole, is_first, is_last];
+    let index = bits.iter().fold(size, |index, bit| 2 * index + usize::from(*bit));
     TEXTS[index].get_or_init(|| {
         let names: [String; 7] = std::array::from_fn(|i| format!("${}", SIZES[size] * COLUMNS + i + 1));
         let [now, id, owner, tasks, execute, edges, queued] = names;
         let rows = vec![format!("({})", ["?"; COLUMNS].join(",")); SIZES[size]].join(",");
         let head = match is_first {
-            true => format!(
-                "BEGIN IMMEDIATE; INSERT INTO plant VALUES ({now}, {id}, {owner}, {tasks}, {execute});"
-            ),
+            true => {
+                let begin = if is_whole { "BEGIN IMMEDIATE;" } else { "" };
+                format!("{begin} INSERT INTO plant VALUES ({now}, {id}, {owner}, {tasks}, {execute});")
+            }
             false => String::new(),
         };
-        let last = if is_last { "DELETE FROM fresh RETURNING tree;" } else { "" };
-        let commit = if commits { "COMMIT;" } else { "" };
+        let tail = match (is_last, is_whole) {
+            (true, true) => "DELETE FROM fresh RETURNING tree; COMMIT;",
+            (true, false) => "DELETE FROM fresh RETURNING tree;",
+            (false, _) => "",
+        };
         format!(
             "{head}
 INSERT INTO tasks (n, tree, parent, id, name, priority, executor, inputs, params, more)
@@ -190,8 +181,7 @@ SELECT f.base + v.column1, f.tree, f.base + v.column2, v.column3, v.column4, v.c
        v.column8, v.column9
   FROM (VALUES {rows}) AS v CROSS JOIN fresh f WHERE v.column1 IS NOT NULL;
 INSERT INTO grow VALUES ({now}, {edges}, {queued});
-{last}
-{commit}"
+{tail}"
         )
     })
 }
@@ -228,39 +218,3 @@ INSERT INTO waiting (n, tree, waiting_on, priority, due, attempt, base, token)
 SELECT f.base + (j.value->>0), f.tree, j.value->>2, j.value->>1, NEW.now, 0, 0, 0
   FROM jsonb_each(NEW.queued) AS j CROSS JOIN fresh f WHERE j.value->>2 > 0;
 ";
-
-/// Names the id that is taken. Only asked after a refusal: to look first would cost every insert a lookup per task.
-async fn refused(store_: &SqliteStore, tree: &NewTree, failure: Failure) -> Error {
-    let error = match failure {
-        Failure::Statement(error) => error,
-        Failure::Row(error) => return error,
-    };
-    if is_taken(&error, "trees.id") {
-        return Error::new(
-            ErrorCode::InvalidTree,
-            format!("Task tree id already exists in database (tree_id: {}).", tree.id),
-        )
-        .with("tree_id", tree.id.as_str());
-    }
-    if !is_taken(&error, "tasks.id") {
-        return store(error);
-    }
-    match taken(store_, tree).await {
-        Ok(Some(id)) => {
-            Error::new(ErrorCode::InvalidTree, format!("Task id already exists in database (id: {id})."))
-                .with("task_id", id)
-        }
-        Ok(None) => store(error),
-        Err(error) => error,
-    }
-}
-
-/// The first task of the tree whose id is in the database.
-async fn taken(store: &SqliteStore, tree: &NewTree) -> Result<Option<String>> {
-    let ids: Vec<&str> = tree.tasks.iter().map(|task| task.id.as_str()).collect();
-    let statement = sqlx::query(
-        "SELECT t.id FROM json_each($1) AS j CROSS JOIN tasks t ON t.id = j.value ORDER BY j.key LIMIT 1",
-    )
-    .bind(to_json("list of ids", &ids)?);
-    Ok(store.read(statement, |row| at::<String>(row, 0)).await?.pop())
-}

@@ -6,7 +6,7 @@
 //! subquery.
 
 use super::scratch::{CLEAR, SCRATCH};
-use super::{cancel, insert, session, settle, turn};
+use super::{insert, settle, steps, turn};
 
 /// A procedure: called by `INSERT INTO name VALUES (parameters…)`.
 pub(super) struct Procedure {
@@ -27,8 +27,8 @@ pub(super) fn all() -> [Procedure; 10] {
         procedure("block_dependents", "now", &settle::BLOCK_DEPENDENTS),
         procedure("settle", "now", &settle::SETTLE),
         procedure("claim_ready", "now, most", &turn::CLAIM_READY),
-        procedure("take_back", "now", &session::TAKE_BACK),
-        procedure("withdraw", "now, tasks, error", &cancel::WITHDRAW),
+        procedure("take_back", "now", &steps::TAKE_BACK),
+        procedure("withdraw", "now, tasks, error", &steps::WITHDRAW),
         procedure("clear_scratch", "anything", CLEAR),
     ]
 }

@@ -9,20 +9,8 @@
 use std::sync::LazyLock;
 
 use apflow_core::event::EventKind;
-use apflow_core::task::TaskStatus;
 
-use crate::rows::status_number;
-
-/// `finished.kind` of a task that completed; this and the next two are the numbers of the statuses.
-pub(super) const COMPLETED: i64 = status_number(TaskStatus::Completed);
-/// Of one that failed for good.
-pub(super) const FAILED: i64 = status_number(TaskStatus::Failed);
-/// Of one that was cancelled.
-pub(super) const CANCELLED: i64 = status_number(TaskStatus::Cancelled);
-/// Of a failed attempt that another will follow.
-pub(super) const RETRY: i64 = 5;
-/// Of a run that was put off.
-pub(super) const DELAY: i64 = 6;
+use crate::verbs::finished::{CANCELLED, COMPLETED, FAILED};
 
 const TASK_BLOCKED: i64 = EventKind::TaskBlocked.number();
 const TREE_COMPLETED: i64 = EventKind::TreeCompleted.number();
@@ -140,7 +128,7 @@ SELECT t.n, t.execution,
 
 /// The executions that this transaction ended.
 pub(super) const ENDED: &str = "
-SELECT t.n AS ended, t.id, t.execution, t.status
+SELECT t.n AS ended, t.execution, t.status, t.id
   FROM counted c CROSS JOIN trees t ON t.n = c.n
  WHERE c.open > 0 AND t.open = 0
  ORDER BY t.n;
@@ -152,18 +140,11 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_finished_kind_orders_what_is_terminal_before_what_is_not() {
-        let terminal = [COMPLETED, FAILED, CANCELLED];
-        assert!(terminal.iter().all(|kind| *kind <= CANCELLED));
-        assert!([RETRY, DELAY].iter().all(|kind| *kind > CANCELLED));
-    }
-
     /// The `CASE` of [`SETTLE`] is the core's rule.
     #[tokio::test]
     async fn executions_end_as_the_core_says() {
         let store = crate::sqlite::tests::store().await;
-        let mut writing = store.write().await;
+        let mut writing = store.0.write().await;
         for (n, (failed, cancelled)) in [(0, 0), (0, 2), (1, 2), (3, 0)].into_iter().enumerate() {
             let tree = n as i64 + 1;
             let text = format!(
@@ -177,11 +158,11 @@ mod tests {
             let each = |row: &sqlx::sqlite::SqliteRow| {
                 ended.push((
                     crate::rows::at::<i64>(row, 0)?,
-                    crate::rows::tree_status(crate::rows::at(row, 3)?)?,
+                    crate::rows::tree_status(crate::rows::at(row, 2)?)?,
                 ));
                 Ok(())
             };
-            writing.step(statement, each).await.map_err(apflow_core::error::Error::from).unwrap();
+            writing.continue_with(statement, each).await.map_err(apflow_core::error::Error::from).unwrap();
             assert_eq!(ended, [(tree, TreeStatus::at_end(failed, cancelled))]);
         }
     }

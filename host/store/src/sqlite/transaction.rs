@@ -2,18 +2,28 @@
 //!
 //! A hop to the thread of a connection costs as much as several statements, so the hot verbs send one text that holds
 //! `BEGIN IMMEDIATE; …; COMMIT` and all their statements ([`Writing::run`]). The others take several steps between
-//! [`Writing::begin`] and [`Writing::end`]. Whatever happens in between, a failure or a caller that goes away, the
+//! [`Database::begin`] and [`Work::end`]. Whatever happens in between, a failure or a caller that goes away, the
 //! transaction is rolled back.
 
+use std::sync::Arc;
+
+use apflow_core::clock::Timestamp;
 use apflow_core::error::Result;
+use apflow_core::event::Event;
+use apflow_core::id::{Seq, TaskId, TreeKey};
+use apflow_core::store::{EventQuery, Inserted, Turn, TurnOutcome};
+use apflow_core::tree::NewTree;
 use futures::{FutureExt, StreamExt};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Either, Executor, Sqlite, SqliteConnection};
-use tokio::sync::MutexGuard;
+use sqlx::{Either, Executor, SqlStr, Sqlite, SqliteConnection};
+use tokio::sync::OwnedMutexGuard;
 
-use super::SqliteStore;
+use super::insert::{self, Frame};
+use super::{SqliteStore, steps, turn};
+use crate::database::{Argument, Database, Dialect, Failure, Step, Work};
 use crate::error::store;
+use crate::verbs::events;
 
 /// A text with its parameters, which all its statements share. They are written `$1`, never `?1`: a statement that leaves
 /// out a number below its highest one has a nameless parameter there in the second form, and the driver counts those
@@ -45,11 +55,11 @@ impl Writer {
 }
 
 /// The right to write.
-pub(super) struct Writing<'s> {
-    writer: MutexGuard<'s, Writer>,
+pub(crate) struct Writing {
+    writer: OwnedMutexGuard<Writer>,
 }
 
-impl Drop for Writing<'_> {
+impl Drop for Writing {
     fn drop(&mut self) {
         if self.writer.unfinished {
             // Polled once, the order to roll back is on its way to the connection's thread, behind what still runs
@@ -61,46 +71,29 @@ impl Drop for Writing<'_> {
 
 impl SqliteStore {
     /// Waits for the right to write.
-    pub(super) async fn write(&self) -> Writing<'_> {
-        let mut writer = self.writer.lock().await;
+    pub(super) async fn write(&self) -> Writing {
+        let mut writer = Arc::clone(&self.writer).lock_owned().await;
         if writer.unfinished {
             writer.roll_back().await;
         }
         Writing { writer }
     }
-
-    /// Reads rows, one statement, so one snapshot.
-    pub(super) async fn read<T>(
-        &self,
-        statement: Statement,
-        convert: impl Fn(&SqliteRow) -> Result<T>,
-    ) -> Result<Vec<T>> {
-        match &self.readers {
-            Some(pool) => collect(&mut *pool.acquire().await.map_err(store)?, statement, convert).await,
-            None => collect(self.write().await.writer.connection(), statement, convert).await,
-        }
-    }
 }
 
-impl Writing<'_> {
+impl Writing {
     /// Runs a text that opens and commits its own transaction.
     pub(super) async fn run(
         &mut self,
         statement: Statement,
         each: impl FnMut(&SqliteRow) -> Result<()>,
     ) -> Result<(), Failure> {
-        self.step(statement, each).await?;
+        self.continue_with(statement, each).await?;
         self.writer.unfinished = false;
         Ok(())
     }
 
-    /// Opens a transaction that the following steps belong to.
-    pub(super) async fn begin(&mut self) -> Result<()> {
-        Ok(self.step(sqlx::query("BEGIN IMMEDIATE"), |_| Ok(())).await?)
-    }
-
     /// Runs a text that leaves a transaction open; after a failure the transaction is gone.
-    pub(super) async fn step(
+    pub(super) async fn continue_with(
         &mut self,
         statement: Statement,
         mut each: impl FnMut(&SqliteRow) -> Result<()>,
@@ -112,18 +105,95 @@ impl Writing<'_> {
         }
         done
     }
+}
 
-    /// Reads rows inside a transaction.
-    pub(super) async fn rows<T>(
-        &mut self,
-        statement: Statement,
-        convert: impl Fn(&SqliteRow) -> Result<T>,
+impl Database for SqliteStore {
+    type Row = SqliteRow;
+    type Work = Writing;
+
+    const DIALECT: Dialect = Dialect::Sqlite;
+
+    async fn read<T: Send>(
+        &self,
+        text: SqlStr,
+        arguments: Vec<Argument>,
+        convert: impl FnMut(&SqliteRow) -> Result<T> + Send,
     ) -> Result<Vec<T>> {
-        collect(self.writer.connection(), statement, convert).await
+        let statement = statement(text, arguments);
+        match &self.readers {
+            Some(pool) => collect(&mut *pool.acquire().await.map_err(store)?, statement, convert).await,
+            None => collect(self.write().await.writer.connection(), statement, convert).await,
+        }
     }
 
-    /// Commits if all went well, else rolls back.
-    pub(super) async fn end<T>(mut self, outcome: Result<T>) -> Result<T> {
+    async fn run(
+        &self,
+        step: Step,
+        arguments: Vec<Argument>,
+        each: impl FnMut(&SqliteRow) -> Result<()> + Send,
+    ) -> Result<()> {
+        let mut writing = self.write().await;
+        Ok(writing.run(statement(SqlStr::from_static(steps::alone(step)), arguments), each).await?)
+    }
+
+    async fn begin(&self) -> Result<Writing> {
+        let mut writing = self.write().await;
+        writing.continue_with(sqlx::query("BEGIN IMMEDIATE"), |_| Ok(())).await?;
+        Ok(writing)
+    }
+
+    async fn insert(&self, tree: &NewTree, execute: bool, now: Timestamp) -> Result<Inserted> {
+        insert::insert(self, tree, execute, now).await
+    }
+
+    async fn turn(&self, turn: Turn) -> Result<TurnOutcome> {
+        turn::turn(self, &turn).await
+    }
+
+    /// One connection writes, so whatever is there is final.
+    async fn events(&self, query: &EventQuery) -> Result<Vec<Event>> {
+        events::events(self, query, Seq(i64::MAX)).await
+    }
+
+    async fn last_seq(&self) -> Result<Seq> {
+        events::newest(self, Seq(i64::MAX)).await
+    }
+}
+
+impl Work for Writing {
+    type Row = SqliteRow;
+
+    const DIALECT: Dialect = Dialect::Sqlite;
+
+    /// Nobody else writes while this one may.
+    async fn lock_trees(&mut self, _: &[TaskId]) -> Result<()> {
+        Ok(())
+    }
+
+    async fn rows<T: Send>(
+        &mut self,
+        text: SqlStr,
+        arguments: Vec<Argument>,
+        convert: impl FnMut(&SqliteRow) -> Result<T> + Send,
+    ) -> Result<Vec<T>> {
+        collect(self.writer.connection(), statement(text, arguments), convert).await
+    }
+
+    async fn step(
+        &mut self,
+        step: Step,
+        arguments: Vec<Argument>,
+        each: impl FnMut(&SqliteRow) -> Result<()> + Send,
+    ) -> Result<()> {
+        let statement = statement(SqlStr::from_static(steps::text(step)), arguments);
+        Ok(self.continue_with(statement, each).await?)
+    }
+
+    async fn insert(&mut self, tree: &NewTree, execute: bool, now: Timestamp) -> Result<TreeKey, Failure> {
+        insert::write(self, tree, execute, now, Frame::Part).await
+    }
+
+    async fn end<T: Send>(mut self, outcome: Result<T>) -> Result<T> {
         match outcome {
             Ok(value) => {
                 self.run(sqlx::query("COMMIT"), |_| Ok(())).await?;
@@ -137,25 +207,17 @@ impl Writing<'_> {
     }
 }
 
-/// What stopped a text: the database, whose reason the caller may want to look at, or a row that cannot be understood.
-pub(super) enum Failure {
-    Statement(sqlx::Error),
-    Row(apflow_core::error::Error),
-}
-
-impl From<Failure> for apflow_core::error::Error {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Statement(error) => store(error),
-            Failure::Row(error) => error,
-        }
-    }
+fn statement(text: SqlStr, arguments: Vec<Argument>) -> Statement {
+    arguments.into_iter().fold(sqlx::query(text), |statement, argument| match argument {
+        Argument::Int(number) => statement.bind(number),
+        Argument::Text(text) => statement.bind(text),
+    })
 }
 
 async fn collect<T>(
     connection: &mut SqliteConnection,
     statement: Statement,
-    convert: impl Fn(&SqliteRow) -> Result<T>,
+    mut convert: impl FnMut(&SqliteRow) -> Result<T>,
 ) -> Result<Vec<T>> {
     let mut all = Vec::new();
     let mut each = |row: &SqliteRow| {

@@ -3,30 +3,25 @@
 //! prepares once.
 //!
 //! Parameters: `$1` time, `$2` node, `$3` epoch, `$4` finished runs, `$5` progress, `$6` claim at most, `$7` number of
-//! finished runs. Rows that come back are told apart by the name of their first column.
+//! finished runs. The rows that come back are told apart by the name of their first column; see verbs/answer.rs.
 
-use std::collections::HashMap;
 use std::sync::{LazyLock, OnceLock};
 
-use apflow_core::error::{Error, ErrorCode, Result};
+use apflow_core::error::{Error, Result};
 use apflow_core::event::EventKind;
-use apflow_core::id::{Seq, TaskId, TaskKey, Token, TreeId, TreeKey};
-use apflow_core::json::Json;
 use apflow_core::lease::Session;
-use apflow_core::store::{
-    ClaimedRun, DependencyResult, FinishedRun, ProgressReport, RunOutcome, TreeEnd, Turn, TurnOutcome,
-};
-use apflow_core::task::TaskStatus;
-use apflow_core::transition::{Change, transition};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Column, Row};
+use apflow_core::store::{Turn, TurnOutcome};
 
 use super::SqliteStore;
-use super::events;
-use super::settle::{COMPLETED, DELAY, ENDED, FAILED, RETRY};
-use super::transaction::{Failure, Statement};
-use crate::error::{corrupt, is_missing};
-use crate::rows::{More, at, json, kind, optional_json, status, status_number, to_json, tree_status};
+use super::settle::ENDED;
+use super::transaction::Statement;
+use crate::database::Failure;
+use crate::error::is_missing;
+use crate::rows::to_json;
+use crate::verbs::answer::Reader;
+use crate::verbs::clone::LINK;
+use crate::verbs::finished::{COMPLETED, DELAY, FAILED, Finished, RETRY, reports};
+use crate::verbs::session::lease_lost;
 
 const TASK_STARTED: i64 = EventKind::TaskStarted.number();
 const TASK_PROGRESS: i64 = EventKind::TaskProgress.number();
@@ -35,9 +30,9 @@ const TASK_FAILED: i64 = EventKind::TaskFailed.number();
 const TASK_RETRYING: i64 = EventKind::TaskRetrying.number();
 const TASK_DELAYED: i64 = EventKind::TaskDelayed.number();
 
-pub(super) async fn turn(store: &SqliteStore, turn: Turn) -> Result<TurnOutcome> {
+pub(super) async fn turn(store: &SqliteStore, turn: &Turn) -> Result<TurnOutcome> {
     let mut reader = Reader::default();
-    let statement = statement(&turn)?;
+    let statement = statement(turn)?;
     let mut writing = store.write().await;
     match writing.run(statement, |row| reader.take(row)).await {
         Ok(()) => Ok(reader.outcome),
@@ -52,83 +47,29 @@ fn refused(failure: Failure, session: &Session) -> Error {
     }
 }
 
-/// The session is over.
-pub(super) fn lease_lost(session: &Session) -> Error {
-    let Session { node, epoch } = session;
-    Error::new(
-        ErrorCode::LeaseLost,
-        format!(
-            "Session {epoch} of node '{node}' is over: its lease has expired, it was closed or a newer session was opened. \
-             Stop its runs and open a session"
-        ),
-    )
-    .with("node", node.as_str())
-    .with("epoch", *epoch)
-}
-
 fn statement(turn: &Turn) -> Result<Statement> {
-    let finished = turn.finished.iter().map(pack).collect::<Result<Vec<_>>>()?;
+    let finished = turn.finished.iter().map(Finished::pack).collect::<Result<Vec<_>>>()?;
     let parts = Parts {
         progress: !turn.progress.is_empty(),
         finished: !finished.is_empty(),
-        failed: finished.iter().any(|run| run.2 == FAILED),
+        failed: finished.iter().any(|run| run.kind == FAILED),
     };
+    // Documents go in as strings of JSON text, so that they come out as they were, whatever their depth.
+    let rows: Vec<_> = finished
+        .iter()
+        .map(|run| {
+            let Finished { key, token, kind, until, data, result, error, inputs, receipt } = run;
+            (key, token, kind, until, data, result, error, inputs, receipt)
+        })
+        .collect();
     Ok(sqlx::query(parts.text())
         .bind(turn.now.as_micros())
         .bind(turn.session.node.as_str().to_owned())
         .bind(turn.session.epoch)
-        .bind(to_json("list of finished runs", &finished)?)
+        .bind(to_json("list of finished runs", &rows)?)
         .bind(to_json("list of progress reports", &reports(&turn.progress))?)
         .bind(i64::from(turn.claim))
-        .bind(finished.len() as i64))
-}
-
-/// A finished run as the text takes it: task, token, kind, due time, the event's own data, result, error, inputs, receipt.
-/// Documents go in as strings of JSON text, so that they come out as they were, whatever their depth.
-type Finished<'t> = (
-    TaskKey,
-    Token,
-    i64,
-    Option<i64>,
-    Option<String>,
-    Option<&'t str>,
-    Option<String>,
-    Option<&'t str>,
-    Option<&'t str>,
-);
-
-/// Asks the state machine for the change and packs the run.
-fn pack(run: &FinishedRun) -> Result<Finished<'_>> {
-    let error_text = |error| to_json("task error", error).map(Some);
-    let (change, again, result, error) = match &run.outcome {
-        RunOutcome::Completed { result } => (Change::Complete, None, Some(result), None),
-        RunOutcome::Failed { error, result } => (Change::Fail, None, result.as_ref(), error_text(error)?),
-        RunOutcome::Retry { error, due } => (Change::Retry, Some((RETRY, *due)), None, error_text(error)?),
-        RunOutcome::Delay { due } => (Change::Retry, Some((DELAY, *due)), None, None),
-    };
-    let status = transition(TaskStatus::InProgress, change)?;
-    let receipt = run.receipt.as_ref().map(Json::as_str);
-    let (kind, until, data) = match again {
-        None => (status_number(status), None, None),
-        Some((DELAY, due)) => (DELAY, Some(due.as_micros()), Some(events::delayed(due, receipt))),
-        Some((kind, due)) => (kind, Some(due.as_micros()), Some(events::due(due))),
-    };
-    let inputs = run.inputs.as_ref().map(Json::as_str);
-    Ok((run.key, run.token, kind, until, data, result.map(Json::as_str), error, inputs, receipt))
-}
-
-/// A report: task, token, fraction, data, whether it is the last one of its run.
-type Report<'t> = (TaskKey, Token, f64, &'t str, bool);
-
-fn reports(progress: &[ProgressReport]) -> Vec<Report<'_>> {
-    let run = |report: &ProgressReport| (report.key, report.token);
-    let last: HashMap<_, usize> = progress.iter().enumerate().map(|(i, report)| (run(report), i)).collect();
-    let mut packed = Vec::with_capacity(progress.len());
-    for (i, report) in progress.iter().enumerate() {
-        let is_last = last.get(&run(report)) == Some(&i);
-        packed.push((report.key, report.token, report.fraction, report.data.as_str(), is_last));
-    }
-    packed
+        .bind(rows.len() as i64))
 }
 
 /// Which calls a turn needs.
@@ -156,7 +97,7 @@ impl Parts {
             (self.finished, "INSERT INTO settle VALUES ($1);"),
             (true, "INSERT INTO claim_ready VALUES ($1, $6);"),
             (true, TOUCHED),
-            (true, CLAIMED),
+            (true, &CLAIMED),
             (self.finished, LOST),
             (self.finished, ENDED),
             (true, SUMMARY),
@@ -245,24 +186,35 @@ SELECT tree, n, attempt, {TASK_STARTED}, NEW.now FROM claimed ORDER BY pos;
 
 /// The trees in whose log this wrote; those of the claims are among them.
 const TOUCHED: &str = "
-SELECT n AS touched, id, execution, user_id FROM trees
+SELECT n AS touched, execution, NULL, id, user_id FROM trees
  WHERE n IN (SELECT tree FROM events WHERE seq > (SELECT seq FROM guard))
  ORDER BY n;
 ";
 
-const CLAIMED: &str = "
-SELECT c.n AS claimed, c.tree, c.attempt, c.attempt - c.base, c.token, c.priority,
-       t.id, t.name, t.executor, t.inputs, t.params, t.more
+static CLAIMED: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "
+SELECT c.n AS claimed, c.tree, c.attempt, t.id, t.name, t.executor, t.inputs, t.params, t.more,
+       c.attempt - c.base, c.token, c.priority
   FROM claimed c CROSS JOIN tasks t ON t.n = c.n
  ORDER BY c.pos;
--- A dependency of a claimed task is in no queue, so its status is what its newest attempt came to.
-SELECT c.n AS dependent, t.id, t.name, e.kind, t.executor, t.more,
-       CASE WHEN d.n IS NULL OR o.n IS NOT NULL THEN 0 ELSE d.status END, d.result
+-- A dependency of a claimed task is in no queue, so its status is what its newest attempt came to. A link is completed,
+-- and gives what its original has and the result of the newest attempt that completed that.
+SELECT c.n AS dependent, e.kind,
+       CASE WHEN l.n IS NOT NULL THEN {COMPLETED} WHEN d.n IS NULL OR o.n IS NOT NULL THEN 0 ELSE d.status END,
+       t.id, t.name, CASE WHEN l.n IS NULL THEN t.executor ELSE s.executor END,
+       CASE WHEN l.n IS NULL THEN t.more ELSE s.more END, d.result
   FROM claimed c CROSS JOIN edges e ON e.task = c.n CROSS JOIN tasks t ON t.n = e.dep
-  LEFT JOIN done d ON d.n = e.dep AND d.attempt = (SELECT max(attempt) FROM done WHERE n = e.dep)
+  LEFT JOIN origins l ON l.n = e.dep AND l.type = {LINK}
+  LEFT JOIN tasks s ON s.n = l.original
+  LEFT JOIN done d ON d.n = coalesce(l.original, e.dep) AND d.attempt = (
+       SELECT max(attempt) FROM done
+        WHERE n = coalesce(l.original, e.dep) AND (l.n IS NULL OR status = {COMPLETED}))
   LEFT JOIN reopened o ON o.n = e.dep AND o.attempt = d.attempt
  ORDER BY c.pos, e.pos;
-";
+"
+    )
+});
 
 /// Looks at the list again only if some run of it found no row.
 const LOST: &str = "
@@ -274,98 +226,3 @@ SELECT j.value->>0 AS lost, j.value->>1
 const SUMMARY: &str = "
 SELECT EXISTS (SELECT 1 FROM ready) AS summary, (SELECT min(due) FROM delayed), coalesce((SELECT max(seq) FROM events), 0);
 ";
-
-/// Puts the rows of a turn together.
-#[derive(Default)]
-struct Reader {
-    outcome: TurnOutcome,
-    trees: HashMap<TreeKey, (TreeId, u32, Option<String>)>,
-    /// Position of the claimed run that the last dependency belonged to: both come in the same order.
-    dependent: usize,
-}
-
-impl Reader {
-    fn take(&mut self, row: &SqliteRow) -> Result<()> {
-        let outcome = &mut self.outcome;
-        match row.column(0).name() {
-            "touched" => {
-                let tree = TreeKey(at(row, 0)?);
-                outcome.touched.push(tree);
-                self.trees.insert(tree, (at::<String>(row, 1)?.into(), at(row, 2)?, at(row, 3)?));
-            }
-            "claimed" => {
-                let run = self.claimed(row)?;
-                self.outcome.claimed.push(run);
-            }
-            "dependent" => {
-                let key = TaskKey(at(row, 0)?);
-                let later = outcome.claimed[self.dependent..].iter().position(|run| run.key == key);
-                self.dependent += later.unwrap_or_default();
-                if let Some(run) = outcome.claimed.get_mut(self.dependent) {
-                    run.dependencies.push(dependency(row)?);
-                }
-            }
-            "lost" => outcome.lost.push((TaskKey(at(row, 0)?), Token(at(row, 1)?))),
-            "ended" => outcome.ended.push(ended(row)?),
-            _ => {
-                outcome.more = at(row, 0)?;
-                outcome.next_due = crate::rows::optional_time(row, 1)?;
-                outcome.last_seq = Seq(at(row, 2)?);
-            }
-        }
-        Ok(())
-    }
-
-    fn claimed(&self, row: &SqliteRow) -> Result<ClaimedRun> {
-        let tree = TreeKey(at(row, 1)?);
-        let (tree_id, execution, user_id) = self
-            .trees
-            .get(&tree)
-            .cloned()
-            .ok_or_else(|| corrupt(format!("A task names tree {}, which is not there", tree.0)))?;
-        let mut more = More::read(at(row, 11)?)?;
-        Ok(ClaimedRun {
-            key: TaskKey(at(row, 0)?),
-            tree,
-            execution,
-            id: TaskId::from(at::<&str>(row, 6)?),
-            tree_id,
-            name: at(row, 7)?,
-            user_id,
-            priority: at(row, 5)?,
-            attempt: at(row, 2)?,
-            tries: at(row, 3)?,
-            token: Token(at(row, 4)?),
-            executor: at(row, 8)?,
-            inputs: json(row, 9)?,
-            params: json(row, 10)?,
-            schemas: more.schemas(),
-            metadata: more.metadata,
-            retry: more.retry,
-            timeout_ms: more.timeout_ms,
-            dependencies: Vec::new(),
-        })
-    }
-}
-
-fn dependency(row: &SqliteRow) -> Result<DependencyResult> {
-    Ok(DependencyResult {
-        id: TaskId::from(at::<&str>(row, 1)?),
-        name: at(row, 2)?,
-        kind: kind(at(row, 3)?),
-        executor: at(row, 4)?,
-        schemas: More::read(at(row, 5)?)?.schemas(),
-        status: status(at(row, 6)?)?,
-        result: optional_json(row, 7)?,
-    })
-}
-
-/// A row of [`ENDED`].
-pub(super) fn ended(row: &SqliteRow) -> Result<TreeEnd> {
-    Ok(TreeEnd {
-        tree: TreeKey(at(row, 0)?),
-        tree_id: TreeId::from(at::<&str>(row, 1)?),
-        execution: at(row, 2)?,
-        status: tree_status(at(row, 3)?)?,
-    })
-}

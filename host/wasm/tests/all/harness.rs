@@ -45,12 +45,18 @@ impl Folder {
     }
 }
 
+/// The cache that the binary uses: interpreters take long to compile.
+fn cache() -> PathBuf {
+    let base = std::env::var_os("XDG_CACHE_HOME").filter(|base| !base.is_empty()).map(PathBuf::from);
+    let base = base.unwrap_or_else(|| std::env::home_dir().unwrap().join(".cache"));
+    base.join("apflow/components")
+}
+
 /// The usual options for a folder, with the operator's word on plugins as in `apflow.toml` below `[plugins]`.
 pub fn options(folder: &Folder, policies: &str) -> WasmOptions {
-    let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("components");
     WasmOptions {
         folders: vec![folder.path().into()],
-        cache: Some(cache),
+        cache: Some(cache()),
         policies: toml::from_str(policies).unwrap(),
         max_instances: 50,
         ..WasmOptions::default()

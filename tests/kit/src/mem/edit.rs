@@ -3,17 +3,19 @@
 use std::collections::BTreeSet;
 
 use apflow_core::clock::Timestamp;
+use apflow_core::clone::{check_mutable, check_not_archived};
+use apflow_core::deletion::{Doomed, check_deletable};
 use apflow_core::error::{Error, ErrorCode, Result};
 use apflow_core::event::EventKind;
 use apflow_core::id::{TaskId, TaskKey, TreeKey};
 use apflow_core::plan::circle;
-use apflow_core::store::{Deleted, TaskPatch};
-use apflow_core::task::{DependencyKind, Task, TaskStatus};
+use apflow_core::store::{Deleted, TaskPatch, dependent_in_progress};
+use apflow_core::task::{DependencyKind, OriginType, Task, TaskStatus};
 use apflow_core::transition::{Change, owner_change, transition};
 use serde_json::json;
 
 use super::log::TaskNote;
-use super::rows::{Place, State, TaskRow};
+use super::rows::{OriginRow, Place, State, TaskRow};
 use super::schedules::{self, edited};
 use super::transaction::Transaction;
 use super::view::view;
@@ -22,6 +24,7 @@ type Edges = Vec<(TaskKey, bool, DependencyKind)>;
 
 pub(super) fn update(state: &mut State, id: &TaskId, patch: TaskPatch, now: Timestamp) -> Result<Task> {
     let key = state.key_of(id)?;
+    check_mutable(id, state.tasks[key].origin_type(), "changed")?;
     let status = patch.status.map(|to| new_status(&state.tasks[key], to)).transpose()?;
     let dependencies =
         patch.dependencies.as_ref().map(|wanted| new_dependencies(state, key, wanted)).transpose()?;
@@ -96,6 +99,10 @@ fn new_dependencies(state: &State, key: TaskKey, wanted: &[(TaskId, bool, Depend
             row.id, row.status
         )));
     }
+    let is_running = |key: &TaskKey| state.tasks[*key].status == TaskStatus::InProgress;
+    if let Some((busy, _)) = row.dependents.iter().find(|(by, _)| is_running(by)) {
+        return Err(refuse(dependent_in_progress(&row.id, &state.tasks[*busy].id)));
+    }
     let mut edges: Edges = Vec::with_capacity(wanted.len());
     for (id, required, kind) in wanted {
         let target = state.task_keys.get(id).filter(|target| state.tasks[**target].tree == row.tree);
@@ -151,7 +158,8 @@ fn unwire(state: &mut State, key: TaskKey) {
 pub(super) fn delete(state: &mut State, id: &TaskId, now: Timestamp) -> Result<Deleted> {
     let key = state.key_of(id)?;
     let all = descendants(state, key);
-    check_deletable(state, key, &all)?;
+    check_not_archived(id, state.tasks[key].origin_type(), "deleted")?;
+    check(state, &all)?;
     let tree = state.tasks[key].tree;
     let count = all.len() as u32;
     Transaction::new(state, now).note_tree(
@@ -171,14 +179,24 @@ pub(super) fn delete(state: &mut State, id: &TaskId, now: Timestamp) -> Result<D
     for one in &all {
         if let Some(row) = state.tasks.remove(one.0) {
             state.task_keys.remove(&row.id);
+            forget_clone(state, *one, row.origin);
         }
         state.schedules.remove(one);
         state.schedule_runs.remove(one);
     }
     if state.tasks.get(state.trees[tree].root.0).is_none() {
         state.trees.remove(tree.0);
+        state.receipts.retain(|_, receipt| receipt.tree != tree);
     }
     Ok(Deleted { deleted: count })
+}
+
+/// The original has one clone less, if it is still there.
+fn forget_clone(state: &mut State, clone: TaskKey, origin: Option<OriginRow>) {
+    let Some(original) = origin.map(|origin| origin.original) else { return };
+    if state.tasks.get(original.0).is_some() {
+        state.tasks[original].clones.retain(|one| *one != clone);
+    }
 }
 
 /// What stands behind a task that is gone, through others that have got new dependencies, is behind it no more.
@@ -201,34 +219,22 @@ pub(super) fn descendants(state: &State, key: TaskKey) -> Vec<TaskKey> {
     all
 }
 
-fn check_deletable(state: &State, key: TaskKey, all: &[TaskKey]) -> Result<()> {
-    let mut reasons = Vec::new();
-    let busy: Vec<String> = all[1..]
+fn check(state: &State, all: &[TaskKey]) -> Result<()> {
+    let row = |key: &TaskKey| &state.tasks[*key];
+    let doomed: Vec<Doomed> = all
         .iter()
-        .map(|one| &state.tasks[*one])
-        .filter(|row| row.status != TaskStatus::Pending)
-        .map(|row| format!("{}: {}", row.id, row.status))
+        .map(row)
+        .map(|row| Doomed {
+            id: row.id.clone(),
+            status: row.status,
+            armed: row.place.is_armed(),
+            link: row.origin_type() == OriginType::Link,
+        })
         .collect();
-    if !busy.is_empty() {
-        reasons.push(format!("task has {} non-pending children: [{}]", busy.len(), busy.join(", ")));
-    }
-    let row = &state.tasks[key];
-    if row.status != TaskStatus::Pending {
-        reasons.push(format!("task status is '{}' (must be 'pending')", row.status));
-    }
-    let queued = |row: &TaskRow| row.status == TaskStatus::Pending && row.place.is_armed();
-    let armed = all.iter().filter(|one| queued(&state.tasks[**one])).count();
-    if armed > 0 {
-        reasons.push(format!("{armed} of its tasks are queued by a running execution (cancel it first)"));
-    }
     let inside: BTreeSet<TaskKey> = all.iter().copied().collect();
-    let needed = |one: &TaskKey| state.tasks[*one].dependents.iter().any(|(by, _)| !inside.contains(by));
-    if all.iter().any(needed) {
-        reasons.push("task has dependent tasks and cannot be deleted".to_owned());
-    }
-    if reasons.is_empty() {
-        return Ok(());
-    }
-    Err(Error::new(ErrorCode::CannotDelete, format!("Cannot delete task: {}", reasons.join("; ")))
-        .with("task_id", row.id.as_str()))
+    let needed = all.iter().map(row).flat_map(|row| &row.dependents).any(|(by, _)| !inside.contains(by));
+    let clones: BTreeSet<TaskKey> = all.iter().map(row).flat_map(|row| row.clones.iter().copied()).collect();
+    let links: Vec<TaskId> =
+        clones.difference(&inside).map(row).filter(|row| row.is_link()).map(|row| row.id.clone()).collect();
+    check_deletable(&doomed, needed, &links)
 }

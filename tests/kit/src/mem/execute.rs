@@ -1,5 +1,6 @@
 //! `execute`: asks the core for a plan and arms what it says.
 
+use apflow_core::clone::check_not_archived;
 use apflow_core::error::Result;
 use apflow_core::event::EventKind;
 use apflow_core::id::{TaskKey, TreeKey};
@@ -20,6 +21,7 @@ pub(super) fn execute(state: &mut State, request: &ExecuteRequest) -> Result<Exe
     if status == TreeStatus::InProgress {
         return Ok(Execution::AlreadyRunning { tree, tree_id, root, execution: row.execution });
     }
+    check_not_archived(&request.task, state.tasks[target].origin_type(), "executed")?;
     let plan = plan::execution(&state.skeleton(tree), target, request.rerun_completed);
     if plan.open() == 0 {
         return Ok(Execution::NothingToRun { tree, tree_id, root, status });

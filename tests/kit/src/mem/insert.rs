@@ -28,7 +28,7 @@ pub(super) fn insert(state: &mut State, tree: &NewTree, execute: bool, now: Time
     Ok(Inserted { tree: key, execution: execution.transpose()? })
 }
 
-fn check_free(state: &State, tree: &NewTree) -> Result<()> {
+pub(super) fn check_free(state: &State, tree: &NewTree) -> Result<()> {
     if state.tree_keys.contains_key(&tree.id) {
         return Err(Error::new(
             ErrorCode::InvalidTree,
@@ -46,7 +46,7 @@ fn check_free(state: &State, tree: &NewTree) -> Result<()> {
     }
 }
 
-fn write(state: &mut State, tree: &NewTree, now: Timestamp) -> TreeKey {
+pub(super) fn write(state: &mut State, tree: &NewTree, now: Timestamp) -> TreeKey {
     let key = TreeKey(state.trees.next_key());
     let first = state.tasks.next_key();
     let place = |position: usize| TaskKey(first + position as i64);
@@ -110,5 +110,8 @@ fn row(task: &NewTask, tree: TreeKey, place: impl Fn(usize) -> TaskKey, now: Tim
         tries: 0,
         token: Token::default(),
         history: Vec::new(),
+        origin: None,
+        archived_at: None,
+        clones: Vec::new(),
     }
 }

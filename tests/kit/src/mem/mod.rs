@@ -3,11 +3,13 @@
 //! `TreeStatus::at_end`); the files here keep rows, indexes and log in step, one family of verbs each.
 
 mod cancel;
+mod clone;
 mod edit;
 mod execute;
 mod insert;
 mod log;
 mod query;
+mod receipt;
 mod rows;
 mod schedules;
 mod session;
@@ -19,13 +21,16 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard};
 
 use apflow_core::clock::Timestamp;
+use apflow_core::clone::NewClone;
 use apflow_core::error::Result;
 use apflow_core::event::Event;
 use apflow_core::id::{NodeId, Seq, TaskId};
 use apflow_core::lease::Session;
+use apflow_core::receipt::{NewReceipt, Receipt};
 use apflow_core::store::{
-    CancelRequest, Cancellation, Deleted, EventQuery, ExecuteRequest, Execution, Inserted, Opened, Page,
-    QueueFacts, StatusCounts, Store, TaskFilter, TaskPatch, TreeState, Turn, TurnOutcome,
+    CancelRequest, Cancellation, Deleted, EventQuery, ExecuteRequest, Execution, Inserted, InsertedOnce,
+    Opened, Page, Progress, QueueFacts, StatusCounts, Store, TaskFilter, TaskPatch, TreeState, Turn,
+    TurnOutcome,
 };
 use apflow_core::task::{Attempt, Task};
 use apflow_core::tree::NewTree;
@@ -59,6 +64,28 @@ impl fmt::Debug for MemStore {
 impl Store for MemStore {
     async fn insert_tree(&self, tree: &NewTree, execute: bool, now: Timestamp) -> Result<Inserted> {
         insert::insert(&mut self.state(), tree, execute, now)
+    }
+
+    async fn insert_once(
+        &self,
+        tree: &NewTree,
+        receipt: &NewReceipt,
+        execute: bool,
+        now: Timestamp,
+    ) -> Result<InsertedOnce> {
+        receipt::insert(&mut self.state(), tree, receipt, execute, now)
+    }
+
+    async fn receipt(&self, owner: Option<&str>, key: &str) -> Result<Option<Receipt>> {
+        Ok(receipt::find(&self.state(), owner, key))
+    }
+
+    async fn insert_clone(&self, clone: &NewClone, now: Timestamp) -> Result<Inserted> {
+        clone::insert(&mut self.state(), clone, now)
+    }
+
+    async fn archive(&self, ids: &[TaskId], now: Timestamp) -> Result<()> {
+        clone::archive(&mut self.state(), ids, now)
     }
 
     async fn execute(&self, request: ExecuteRequest) -> Result<Execution> {
@@ -99,6 +126,10 @@ impl Store for MemStore {
 
     async fn count(&self, filter: TaskFilter) -> Result<StatusCounts> {
         Ok(query::count(&self.state(), &filter))
+    }
+
+    async fn progress(&self, id: &TaskId) -> Result<Option<Progress>> {
+        Ok(query::progress(&self.state(), id))
     }
 
     async fn attempts(&self, id: &TaskId) -> Result<Vec<Attempt>> {

@@ -1,7 +1,7 @@
 //! Reading: tasks, lists, counts, attempts, queue facts, trees.
 
 use apflow_core::id::{TaskId, TaskKey};
-use apflow_core::store::{Page, QueueFacts, QueuePlace, StatusCounts, TaskFilter, TreeState};
+use apflow_core::store::{Page, Progress, QueueFacts, QueuePlace, StatusCounts, TaskFilter, TreeState};
 use apflow_core::task::{Attempt, Task, TaskStatus};
 
 use super::edit::descendants;
@@ -42,6 +42,20 @@ fn fits(state: &State, row: &TaskRow, filter: &TaskFilter) -> bool {
     (filter.statuses.is_empty() || filter.statuses.contains(&row.status))
         && (!filter.root_only || row.parent.is_none())
         && (filter.user_id.is_none() || filter.user_id == state.trees[row.tree].user_id)
+}
+
+pub(super) fn progress(state: &State, id: &TaskId) -> Option<Progress> {
+    let mut progress = Progress::default();
+    for key in descendants(state, *state.task_keys.get(id)?) {
+        let row = &state.tasks[key];
+        *progress.counts.of(row.status) += 1;
+        progress.done += match (row.hold(), row.status) {
+            (Some(hold), _) => hold.fraction,
+            (None, TaskStatus::Completed) => 1.0,
+            (None, _) => 0.0,
+        };
+    }
+    Some(progress)
 }
 
 pub(super) fn attempts(state: &State, id: &TaskId) -> Vec<Attempt> {

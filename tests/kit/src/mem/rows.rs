@@ -12,7 +12,7 @@ use apflow_core::json::Json;
 use apflow_core::plan::Node;
 use apflow_core::retry::RetryPolicy;
 use apflow_core::schedule::{Schedule, ScheduleRun};
-use apflow_core::task::{Attempt, DependencyKind, TaskStatus, TreeStatus};
+use apflow_core::task::{Attempt, DependencyKind, OriginType, TaskStatus, TreeStatus};
 use apflow_core::transition::{Change, transition};
 
 use super::log::Log;
@@ -49,6 +49,15 @@ pub(super) struct Hold {
     pub fraction: f64,
 }
 
+/// Where a clone comes from.
+#[derive(Debug, Clone)]
+pub(super) struct OriginRow {
+    pub link: bool,
+    pub original: TaskKey,
+    /// Kept, as the original of a copy may be deleted.
+    pub original_id: TaskId,
+}
+
 /// A task: definition, state, attempts.
 pub(super) struct TaskRow {
     pub id: TaskId,
@@ -80,6 +89,10 @@ pub(super) struct TaskRow {
     pub tries: u32,
     pub token: Token,
     pub history: Vec<Attempt>,
+    pub origin: Option<OriginRow>,
+    pub archived_at: Option<Timestamp>,
+    /// What was cloned from it and is still there.
+    pub clones: Vec<TaskKey>,
 }
 
 impl TaskRow {
@@ -94,6 +107,19 @@ impl TaskRow {
     /// The run that holds the task under this token.
     pub fn held_by(&self, token: Token) -> Option<&Hold> {
         self.hold().filter(|_| self.token == token)
+    }
+
+    pub fn is_link(&self) -> bool {
+        self.origin.as_ref().is_some_and(|origin| origin.link)
+    }
+
+    pub fn origin_type(&self) -> OriginType {
+        match &self.origin {
+            _ if self.archived_at.is_some() => OriginType::Archive,
+            None => OriginType::Create,
+            Some(origin) if origin.link => OriginType::Link,
+            Some(_) => OriginType::Copy,
+        }
     }
 
     /// Changes the status as the state machine allows.
@@ -121,6 +147,13 @@ pub(super) struct TreeRow {
     pub failed: u32,
     /// Tasks of the execution that were cancelled.
     pub cancelled: u32,
+}
+
+/// What a key was used for.
+pub(super) struct ReceiptRow {
+    pub digest: String,
+    pub tree: TreeKey,
+    pub created_at: Timestamp,
 }
 
 /// The newest session of a node. Runs of older ones were taken back when it was opened.
@@ -218,6 +251,8 @@ pub(super) struct State {
     pub schedules: BTreeMap<TaskKey, Schedule>,
     /// By root and due time.
     pub schedule_runs: HashMap<TaskKey, BTreeMap<Timestamp, ScheduleRun>>,
+    /// By owner and key.
+    pub receipts: HashMap<(Option<String>, String), ReceiptRow>,
 }
 
 impl State {
@@ -271,7 +306,7 @@ impl State {
         let node = |key: TaskKey| {
             let row = &self.tasks[key];
             let dependencies = row.dependencies.iter().map(|(on, required, _)| (*on, *required)).collect();
-            Node { key, parent: row.parent, status: row.status, dependencies }
+            Node { key, parent: row.parent, status: row.status, origin: row.origin_type(), dependencies }
         };
         self.keys_of(tree).into_iter().map(node).collect()
     }

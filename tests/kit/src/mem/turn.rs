@@ -168,16 +168,22 @@ impl Transaction<'_> {
         }
     }
 
+    /// A link gives what its original has, and the result of the attempt that completed it.
     fn offered(&self, key: TaskKey, kind: DependencyKind) -> DependencyResult {
         let row = &self.state.tasks[key];
+        let source = match &row.origin {
+            Some(origin) if origin.link => &self.state.tasks[origin.original],
+            _ => row,
+        };
+        let counts = |one: &&Attempt| !row.is_link() || one.status == TaskStatus::Completed;
         DependencyResult {
             id: row.id.clone(),
             name: row.name.clone(),
             kind,
-            executor: row.executor.clone(),
-            schemas: row.schemas.clone(),
+            executor: source.executor.clone(),
+            schemas: source.schemas.clone(),
             status: row.status,
-            result: row.history.last().and_then(|attempt| attempt.result.clone()),
+            result: source.history.iter().rev().find(counts).and_then(|attempt| attempt.result.clone()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use apflow_core::store::{Page, QueuePlace, StatusCounts, Store, TaskFilter};
+use apflow_core::store::{Page, ProgressReport, QueuePlace, StatusCounts, Store, TaskFilter, Turn};
 use apflow_core::task::{TaskStatus, TreeStatus};
 use serde_json::json;
 
@@ -109,6 +109,32 @@ pub async fn counts_are_by_status(store: Arc<dyn Store>) {
     assert_eq!((counts.total(), counts.pending, counts.completed), (2, 1, 1));
     let ann = TaskFilter { user_id: Some("ann".into()), ..TaskFilter::default() };
     assert_eq!(rig.store.count(ann).await.unwrap().total(), 1);
+}
+
+/// Tasks by status and what they have done, of a task and everything below it.
+pub async fn progress_is_of_a_task_and_what_is_below(store: Arc<dyn Store>) {
+    let rig = Rig::new(store).await;
+    rig.start("r; a; a1^a; b; c").await;
+    let runs = rig.claim_exactly(&["r", "a", "a1", "b", "c"]).await;
+    rig.turn(vec![completed(&runs[1]), failed(&runs[3])], 0).await;
+    let report = |run: &apflow_core::store::ClaimedRun, fraction| ProgressReport {
+        key: run.key,
+        token: run.token,
+        fraction,
+        data: json!({ "fraction": fraction }).into(),
+    };
+    let progress = vec![report(&runs[0], 0.25), report(&runs[2], 0.5)];
+    rig.store.turn(Turn { progress, ..rig.asks(&rig.session, Vec::new(), 0) }).await.unwrap();
+    let of = async |id: &str| rig.store.progress(&id.into()).await.unwrap().unwrap();
+    let tree = of("r").await;
+    assert_eq!(
+        tree.counts,
+        StatusCounts { in_progress: 3, completed: 1, failed: 1, ..StatusCounts::default() }
+    );
+    assert!((tree.done - 1.75).abs() < 1e-9 && (tree.fraction() - 0.35).abs() < 1e-9, "{tree:?}");
+    assert!((of("a").await.fraction() - 0.75).abs() < 1e-9);
+    assert_eq!(of("b").await.counts, StatusCounts { failed: 1, ..StatusCounts::default() });
+    assert_eq!(rig.store.progress(&"ghost".into()).await.unwrap(), None);
 }
 
 /// Each place in the queues is told as it is.

@@ -200,6 +200,21 @@ pub async fn dependencies_of_other_tasks_stay(store: Arc<dyn Store>) {
     }
 }
 
+/// While a dependent runs, the dependencies of what it waited for stay.
+pub async fn dependencies_stay_while_a_dependent_runs(store: Arc<dyn Store>) {
+    let rig = Rig::new(store).await;
+    rig.start("r; a; b <- a?; c").await;
+    let runs = rig.claim_exactly(&["r", "a", "c"]).await;
+    rig.fail(&runs[1]).await;
+    let run = rig.claim_one("b").await;
+    rig.update("a", status_patch(TaskStatus::Pending)).await;
+    let (code, text) = rig.refused_update("a", dependencies(&[("c", true)])).await;
+    assert_eq!(code, ErrorCode::InvalidDependency);
+    assert!(text.contains("task 'b', which depends on it, is in progress"), "{text}");
+    rig.complete(&[run]).await;
+    rig.update("a", dependencies(&[("c", true)])).await;
+}
+
 /// An owner puts a failed task back: pending, with its history, not armed.
 pub async fn a_failed_task_becomes_pending(store: Arc<dyn Store>) {
     let mut rig = Rig::new(store).await;

@@ -53,6 +53,8 @@ pub fn task(id: &str) -> apflow_core::task::Task {
         retry: None,
         timeout_ms: None,
         blocked_by: None,
+        is_link: false,
+        defined_inputs: None,
     }
 }
 
@@ -125,6 +127,15 @@ fn schemas_name_the_fields_that_are_written() {
             problem: None,
         })
     );
+    assert_eq!(
+        declared::<Receipt>(),
+        written(&crate::Receipted {
+            idempotency_key: String::new(),
+            tree_id: TreeId::from("t"),
+            root: TaskId::from("t"),
+            created: true,
+        })
+    );
     let blocker = crate::Blocker { code: "due", message: String::new(), data: Value::Null };
     assert_eq!(declared::<Blocker>(), written(&blocker));
     assert_eq!(
@@ -159,10 +170,10 @@ fn an_update_may_change_every_field_of_a_schedule() {
 
 #[test]
 fn a_new_task_may_have_every_field_of_its_schema() {
-    let full = json!({
+    let mut full = json!({
         "name": "n", "id": "i", "parent_id": "p", "task_tree_id": "t", "user_id": "u", "priority": 0,
         "dependencies": ["d", {"id": "e", "required": false, "type": "reference"}], "inputs": {}, "params": {},
-        "schemas": {}, "executor": "x", "description": "d", "metadata": {}, "timeout_ms": 1,
+        "schemas": {}, "executor": "x", "description": "d", "metadata": {}, "timeout_ms": 1, "idempotency_key": "k",
         "retry": {"max_attempts": 2, "backoff": "fixed", "base_ms": 1, "cap_ms": 2, "jitter": 0.0},
         "schedule_type": "daily", "schedule_expression": "09:00", "schedule_enabled": true,
         "schedule_start_at": "2030-01-01T00:00:00Z", "schedule_end_at": "2031-01-01T00:00:00Z",
@@ -170,5 +181,8 @@ fn a_new_task_may_have_every_field_of_its_schema() {
     });
     assert_eq!(declared::<NewTask>(), written(&full));
     assert_eq!(declared::<Retry>(), written(&full["retry"]));
+    // Only a root may have it, and only until it is taken from there.
+    full["parent_id"] = json!(null);
+    assert_eq!(apflow_core::receipt::take_key(&mut full, None), Ok(Some("k".into())));
     assert_eq!(read_all(full, TreeLimits::default()).unwrap().len(), 1);
 }

@@ -1,8 +1,6 @@
 //! Reading the log. An event's row is narrow: names come from the task and the tree (or from what is kept of deleted
 //! ones), results and errors from the attempt. [`keep`] writes them into the rows of tasks that are about to go.
 
-use std::sync::LazyLock;
-
 use apflow_core::clock::Timestamp;
 use apflow_core::error::{Error, ErrorCode, Result};
 use apflow_core::event::{Event, EventKind};
@@ -10,20 +8,18 @@ use apflow_core::id::{Seq, TaskId, TreeId};
 use apflow_core::json::Json;
 use apflow_core::store::EventQuery;
 use serde_json::json;
-use sqlx::sqlite::SqliteRow;
 
-use super::SqliteStore;
-use super::transaction::Writing;
+use crate::database::{Database, Step, Work, arguments, sql};
 use crate::error::corrupt;
-use crate::rows::{at, optional_time, time, to_json};
+use crate::rows::{Cells, at, optional_time, time, to_json};
 
 /// The data of a `task.retrying` row: the due time, as a JSON string.
-pub(super) fn due(due: Timestamp) -> String {
+pub(crate) fn due(due: Timestamp) -> String {
     json!(due).to_string()
 }
 
 /// The data of a `task.delayed` event. There is no attempt to read a receipt from.
-pub(super) fn delayed(at: Timestamp, receipt: Option<&str>) -> String {
+pub(crate) fn delayed(at: Timestamp, receipt: Option<&str>) -> String {
     let receipt = receipt.map(|receipt| format!(r#","receipt":{receipt}"#));
     format!(r#"{{"due":{}{}}}"#, due(at), receipt.unwrap_or_default())
 }
@@ -39,52 +35,53 @@ SELECT e.seq, coalesce(x.id, rx.id), coalesce(t.id, rt.id), coalesce(t.executor,
   LEFT JOIN done d ON d.n = e.n AND d.attempt = e.attempt AND e.kind BETWEEN 12 AND 15
 ";
 
-pub(super) async fn events(store: &SqliteStore, query: &EventQuery) -> Result<Vec<Event>> {
-    static ALL: LazyLock<String> = LazyLock::new(|| text("true"));
-    static OF_TREE: LazyLock<String> = LazyLock::new(|| text("e.tree = $4"));
-    static OF_TREES: LazyLock<String> = LazyLock::new(|| text("e.tree IN (SELECT value FROM json_each($5))"));
+/// Reads what the query asks for, up to the position `last`: what is later may not be final.
+pub(crate) async fn events<D: Database>(database: &D, query: &EventQuery, last: Seq) -> Result<Vec<Event>> {
     let trees = match &query.tree {
-        Some(tree) => trees(store, tree).await?,
+        Some(tree) => trees(database, tree).await?,
         None => Vec::new(),
     };
     // One tree is not written as a list of one: only an equality reads the index in the order of `seq`, so that a page
     // of a long log costs a page.
-    let text = match (&query.tree, &trees[..]) {
-        (None, _) => ALL.as_str(),
+    let which = match (&query.tree, &trees[..]) {
+        (None, _) => "true".to_owned(),
         (Some(_), []) => return Ok(Vec::new()),
-        (Some(_), [_]) => OF_TREE.as_str(),
-        (Some(_), _) => OF_TREES.as_str(),
+        (Some(_), [_]) => "e.tree = $5".to_owned(),
+        (Some(_), _) => format!("e.tree IN {}", D::DIALECT.numbers("$6")),
     };
     let kinds: Vec<i64> = query.kinds.iter().map(|kind| kind.number()).collect();
-    let kinds = if kinds.is_empty() { None } else { Some(to_json("list of event kinds", &kinds)?) };
-    let statement = sqlx::query(text)
-        .bind(query.after.0)
-        .bind(kinds)
-        .bind(i64::from(query.limit))
-        .bind(trees.first().copied())
-        .bind(to_json("list of trees", &trees)?);
-    store.read(statement, event).await
+    let wanted = match kinds.is_empty() {
+        true => "true".to_owned(),
+        false => format!("e.kind IN {}", D::DIALECT.numbers("$3")),
+    };
+    let text = format!(
+        "{COLUMNS} WHERE {which} AND e.seq > $1 AND e.seq <= $2 AND {wanted} ORDER BY e.seq LIMIT $4"
+    );
+    let arguments = arguments![
+        query.after.0,
+        last.0,
+        to_json("list of event kinds", &kinds)?,
+        i64::from(query.limit),
+        trees.first().copied(),
+        to_json("list of trees", &trees)?,
+    ];
+    database.read(sql(text), arguments, event).await
 }
 
 /// The keys of the trees that have or had this id: several, if one was deleted and its id used again.
-async fn trees(store: &SqliteStore, id: &TreeId) -> Result<Vec<i64>> {
-    let text = "SELECT n FROM trees WHERE id = $1 UNION ALL SELECT n FROM removed_trees WHERE id = $1";
-    store.read(sqlx::query(text).bind(id.as_str().to_owned()), |row| at(row, 0)).await
+async fn trees(database: &impl Database, id: &TreeId) -> Result<Vec<i64>> {
+    let text = sql("SELECT n FROM trees WHERE id = $1 UNION ALL SELECT n FROM removed_trees WHERE id = $1");
+    database.read(text, arguments![id.as_str()], |row| at(row, 0)).await
 }
 
-fn text(which: &str) -> String {
-    format!(
-        "{COLUMNS} WHERE {which} AND e.seq > $1 AND ($2 IS NULL OR e.kind IN (SELECT value FROM json_each($2)))
- ORDER BY e.seq LIMIT $3"
-    )
-}
-
-pub(super) async fn last_seq(store: &SqliteStore) -> Result<Seq> {
-    let rows = store.read(sqlx::query("SELECT coalesce(max(seq), 0) FROM events"), |row| at(row, 0));
+/// The newest position up to `last`; 0 if there is none.
+pub(crate) async fn newest(database: &impl Database, last: Seq) -> Result<Seq> {
+    let text = sql("SELECT coalesce(max(seq), 0) FROM events WHERE seq <= $1");
+    let rows = database.read(text, arguments![last.0], |row| at(row, 0));
     Ok(Seq(rows.await?.pop().unwrap_or_default()))
 }
 
-fn event(row: &SqliteRow) -> Result<Event> {
+fn event(row: &impl Cells) -> Result<Event> {
     let number = at(row, 5)?;
     let kind = EventKind::from_number(number)
         .ok_or_else(|| corrupt(format!("A stored event has the kind number {number}, which there is not")))?;
@@ -103,7 +100,7 @@ fn event(row: &SqliteRow) -> Result<Event> {
 }
 
 /// What the row itself holds, or what follows from the attempt.
-fn data(row: &SqliteRow, kind: EventKind) -> Result<Option<Json>> {
+fn data(row: &impl Cells, kind: EventKind) -> Result<Option<Json>> {
     let own: Option<&str> = at(row, 8)?;
     let due = match kind {
         EventKind::TaskCompleted | EventKind::TaskFailed | EventKind::TaskCancelled => None,
@@ -125,25 +122,18 @@ fn data(row: &SqliteRow, kind: EventKind) -> Result<Option<Json>> {
 
 /// Writes the data of the events of tasks into their rows: the attempts that they are read from will be gone. `keys` is a
 /// list of task keys, `tree` the key of their tree.
-pub(super) async fn keep(writing: &mut Writing<'_>, tree: i64, keys: &str) -> Result<()> {
-    static READ: LazyLock<String> = LazyLock::new(|| {
-        format!(
-            "{COLUMNS} WHERE e.tree = $1 AND e.n IN (SELECT value FROM json_each($2)) AND e.kind BETWEEN 12 AND 15"
-        )
-    });
-    let statement = sqlx::query(READ.as_str()).bind(tree).bind(keys.to_owned());
-    let read = |row: &SqliteRow| {
+pub(super) async fn keep<W: Work>(work: &mut W, tree: i64, keys: &str) -> Result<()> {
+    let tasks = W::DIALECT.numbers("$2");
+    let text = format!("{COLUMNS} WHERE e.tree = $1 AND e.n IN {tasks} AND e.kind BETWEEN 12 AND 15");
+    let read = |row: &W::Row| {
         let event = event(row)?;
         let data = event
             .data
             .ok_or_else(|| Error::new(ErrorCode::Internal, "A finished task's event has no data"))?;
         Ok((event.seq, data.as_str().to_owned()))
     };
-    let kept = writing.rows(statement, read).await?;
-    let write = "
-UPDATE events SET data = k.data FROM (SELECT value->>0 AS seq, value->>1 AS data FROM json_each($1)) AS k
- WHERE events.seq IN (SELECT value->>0 FROM json_each($1)) AND k.seq = events.seq";
-    Ok(writing.step(sqlx::query(write).bind(to_json("list of events", &kept)?), |_| Ok(())).await?)
+    let kept = work.rows(sql(text), arguments![tree, keys], read).await?;
+    work.step(Step::Keep, arguments![to_json("list of events", &kept)?], |_| Ok(())).await
 }
 
 #[cfg(test)]

@@ -1,77 +1,67 @@
 //! `update`: an owner's edit of a definition. Everything is checked before anything is changed.
 
 use std::collections::HashSet;
-use std::sync::LazyLock;
 
 use apflow_core::clock::Timestamp;
+use apflow_core::clone::check_mutable;
 use apflow_core::error::{Error, ErrorCode, Result};
-use apflow_core::event::EventKind;
 use apflow_core::id::{TaskId, TaskKey, TreeKey};
 use apflow_core::plan::circle;
-use apflow_core::store::TaskPatch;
-use apflow_core::task::{DependencyKind, Task, TaskStatus};
+use apflow_core::store::{TaskPatch, dependent_in_progress};
+use apflow_core::task::{DependencyKind, OriginType, Task, TaskStatus};
 use apflow_core::transition::{Change, owner_change, transition};
 
-use super::SqliteStore;
-use super::query::{KEY_OF, view_statement};
+use super::query::{KEY_OF, view_text};
 use super::schedules;
-use super::skeleton::{ARMED, NEWEST, STATUS};
-use super::transaction::Writing;
+use super::skeleton::{ARMED, ORIGIN, STATUS, skeleton};
 use super::view::view;
-use crate::rows::{More, at, kind_number, status, to_json};
-
-const TASK_UPDATED: i64 = EventKind::TaskUpdated.number();
+use crate::database::{Database, Step, Work, arguments, replayed, sql};
+use crate::rows::{More, at, kind_number, origin, status, to_json};
 
 type Edges = Vec<(TaskKey, bool, DependencyKind)>;
 
-pub(super) async fn update(
-    store: &SqliteStore,
+pub(crate) async fn update(
+    database: &impl Database,
     id: &TaskId,
-    patch: TaskPatch,
+    patch: &TaskPatch,
     now: Timestamp,
 ) -> Result<Task> {
-    let mut writing = store.write().await;
-    writing.begin().await?;
-    let outcome = apply(&mut writing, id, patch, now).await;
-    writing.end(outcome).await
+    replayed(|| once(database, id, patch, now)).await
 }
 
-async fn apply(writing: &mut Writing<'_>, id: &TaskId, patch: TaskPatch, now: Timestamp) -> Result<Task> {
-    let row = Row::load(writing, id).await?;
+async fn once(database: &impl Database, id: &TaskId, patch: &TaskPatch, now: Timestamp) -> Result<Task> {
+    let mut work = database.begin().await?;
+    let outcome = apply(&mut work, id, patch, now).await;
+    work.end(outcome).await
+}
+
+async fn apply<W: Work>(work: &mut W, id: &TaskId, patch: &TaskPatch, now: Timestamp) -> Result<Task> {
+    work.lock_trees(std::slice::from_ref(id)).await?;
+    let row = Row::load(work, id).await?;
+    check_mutable(id, row.origin, "changed")?;
     let reopen = patch.status.map(|to| row.new_status(to)).transpose()?.is_some();
     let dependencies = match &patch.dependencies {
-        Some(wanted) => Some(row.new_dependencies(writing, wanted).await?),
+        Some(wanted) => Some(row.new_dependencies(work, wanted).await?),
         None => None,
     };
     if let Some(dependencies) = dependencies {
-        rewire(writing, &row, &dependencies).await?;
+        rewire(work, &row, &dependencies).await?;
     }
     if let Some(change) = &patch.schedule {
         let is_root = row.key.0 == row.keys.0;
-        schedules::edit(writing, row.key, &row.name, is_root, change, now).await?;
+        schedules::edit(work, row.key, &row.name, is_root, change, now).await?;
     }
     if reopen {
-        writing.step(sqlx::query(REOPEN).bind(row.key.0), |_| Ok(())).await?;
+        work.step(Step::Reopen, arguments![row.key.0], |_| Ok(())).await?;
     }
     if let Some(priority) = patch.priority {
-        writing.step(sqlx::query(MOVE).bind(row.key.0).bind(i64::from(priority)), |_| Ok(())).await?;
+        work.step(Step::Move, arguments![row.key.0, i64::from(priority)], |_| Ok(())).await?;
     }
-    row.write(writing, patch, now).await?;
-    let mut tasks = writing.rows(view_statement(KEY_OF, "").bind(id.as_str().to_owned()), view).await?;
+    row.write(work, patch.clone(), now).await?;
+    let text = view_text(W::DIALECT, KEY_OF, "");
+    let mut tasks = work.rows(text, arguments![id.as_str()], view).await?;
     tasks.pop().ok_or_else(|| Error::task_not_found(id))
 }
-
-/// The newest attempt no longer says what the task's status is.
-const REOPEN: &str = "
-INSERT OR REPLACE INTO reopened (n, attempt)
-SELECT n, max(attempt) FROM done WHERE n = $1 GROUP BY n";
-
-/// Puts a task at another place in its queue.
-const MOVE: &str = "
-UPDATE ready SET priority = $2 WHERE n = $1;
-UPDATE waiting SET priority = $2 WHERE n = $1;
-UPDATE delayed SET priority = $2 WHERE n = $1;
-UPDATE running SET priority = $2 WHERE n = $1;";
 
 /// A definition as it is stored, and where the task stands.
 struct Row {
@@ -82,6 +72,7 @@ struct Row {
     keys: (i64, i64),
     status: TaskStatus,
     armed: bool,
+    origin: OriginType,
     name: String,
     priority: i64,
     executor: Option<String>,
@@ -91,16 +82,13 @@ struct Row {
 }
 
 impl Row {
-    async fn load(writing: &mut Writing<'_>, id: &TaskId) -> Result<Self> {
-        static TEXT: LazyLock<String> = LazyLock::new(|| {
-            format!(
-                "SELECT t.n, t.tree, x.root, x.last, {STATUS}, {ARMED}, t.name, t.priority, t.executor, t.inputs, t.params,
-                        t.more
-                   FROM tasks t CROSS JOIN trees x ON x.n = t.tree WHERE t.id = $1"
-            )
-        });
-        let statement = sqlx::query(TEXT.as_str()).bind(id.as_str().to_owned());
-        let rows = writing.rows(statement, |row| {
+    async fn load(work: &mut impl Work, id: &TaskId) -> Result<Self> {
+        let text = format!(
+            "SELECT t.n, t.tree, x.root, x.last, {STATUS}, {ARMED}, t.name, t.priority, t.executor, t.inputs, t.params,
+                    t.more, {ORIGIN}
+               FROM tasks t JOIN trees x ON x.n = t.tree WHERE t.id = $1"
+        );
+        let rows = work.rows(sql(text), arguments![id.as_str()], |row| {
             Ok(Self {
                 key: TaskKey(at(row, 0)?),
                 id: id.clone(),
@@ -108,6 +96,7 @@ impl Row {
                 keys: (at(row, 2)?, at(row, 3)?),
                 status: status(at(row, 4)?)?,
                 armed: at(row, 5)?,
+                origin: origin(at(row, 12)?)?,
                 name: at(row, 6)?,
                 priority: at(row, 7)?,
                 executor: at(row, 8)?,
@@ -140,7 +129,7 @@ impl Row {
     /// The keys of the wanted dependencies, without duplicates; the first of several wins.
     async fn new_dependencies(
         &self,
-        writing: &mut Writing<'_>,
+        work: &mut impl Work,
         wanted: &[(TaskId, bool, DependencyKind)],
     ) -> Result<Edges> {
         if self.status != TaskStatus::Pending || self.armed {
@@ -152,7 +141,10 @@ impl Row {
                 self.id, self.status
             )));
         }
-        let keys = self.lookup(writing, wanted).await?;
+        if let Some(busy) = self.running_dependent(work).await? {
+            return Err(self.refuse(dependent_in_progress(&self.id, &busy)));
+        }
+        let keys = self.lookup(work, wanted).await?;
         let mut known = HashSet::new();
         let mut edges = Vec::with_capacity(wanted.len());
         for ((id, required, kind), key) in wanted.iter().zip(keys) {
@@ -164,25 +156,39 @@ impl Row {
                 edges.push((key, *required, *kind));
             }
         }
-        self.check_circle(writing, &edges).await?;
+        self.check_circle(work, &edges).await?;
         Ok(edges)
     }
 
+    /// A task in progress that depends on this one.
+    async fn running_dependent<W: Work>(&self, work: &mut W) -> Result<Option<TaskId>> {
+        let join = W::DIALECT.join();
+        let text = format!(
+            "SELECT t.id FROM edges e {join} running r ON r.n = e.task {join} tasks t ON t.n = e.task
+              WHERE e.dep = $1 LIMIT 1"
+        );
+        let found = work.rows(sql(text), arguments![self.key.0], |row| at::<&str>(row, 0).map(TaskId::from));
+        Ok(found.await?.pop())
+    }
+
     /// For each wanted dependency its key, if it is in the tree.
-    async fn lookup(
+    async fn lookup<W: Work>(
         &self,
-        writing: &mut Writing<'_>,
+        work: &mut W,
         wanted: &[(TaskId, bool, DependencyKind)],
     ) -> Result<Vec<Option<TaskKey>>> {
         let ids: Vec<&TaskId> = wanted.iter().map(|(id, _, _)| id).collect();
-        let text = "SELECT t.n FROM json_each($1) AS j LEFT JOIN tasks t ON t.id = j.value AND t.tree = $2 ORDER BY j.key";
-        let statement = sqlx::query(text).bind(to_json("list of ids", &ids)?).bind(self.tree.0);
-        writing.rows(statement, |row| Ok(at::<Option<i64>>(row, 0)?.map(TaskKey))).await
+        let text = format!(
+            "SELECT t.n FROM {} LEFT JOIN tasks t ON t.id = j.value AND t.tree = $2 ORDER BY j.key",
+            W::DIALECT.texts("$1")
+        );
+        let arguments = arguments![to_json("list of ids", &ids)?, self.tree.0];
+        work.rows(sql(text), arguments, |row| Ok(at::<Option<i64>>(row, 0)?.map(TaskKey))).await
     }
 
-    async fn check_circle(&self, writing: &mut Writing<'_>, edges: &Edges) -> Result<()> {
+    async fn check_circle(&self, work: &mut impl Work, edges: &Edges) -> Result<()> {
         let mut graph: Vec<(TaskKey, Vec<TaskKey>)> = Vec::new();
-        for node in writing.skeleton(self.keys).await? {
+        for node in skeleton(work, self.keys).await? {
             let targets = match node.key == self.key {
                 true => edges.iter().map(|(key, _, _)| *key).collect(),
                 false => node.dependencies.iter().map(|(key, _)| *key).collect(),
@@ -190,8 +196,10 @@ impl Row {
             graph.push((node.key, targets));
         }
         let Some(at_key) = circle(&graph) else { return Ok(()) };
-        let statement = sqlx::query("SELECT id, name FROM tasks WHERE n = $1").bind(at_key.0);
-        let names = writing.rows(statement, |row| Ok((at::<String>(row, 0)?, at::<String>(row, 1)?))).await?;
+        let text = sql("SELECT id, name FROM tasks WHERE n = $1");
+        let read =
+            work.rows(text, arguments![at_key.0], |row| Ok((at::<String>(row, 0)?, at::<String>(row, 1)?)));
+        let names = read.await?;
         let (id, name) = names.into_iter().next().unwrap_or_default();
         Err(Error::new(
             ErrorCode::CircularDependency,
@@ -204,15 +212,7 @@ impl Row {
     }
 
     /// Writes the definition with the patch in it, and the event.
-    async fn write(mut self, writing: &mut Writing<'_>, patch: TaskPatch, now: Timestamp) -> Result<()> {
-        static TEXT: LazyLock<String> = LazyLock::new(|| {
-            format!(
-                "UPDATE tasks SET name = $3, priority = $4, executor = $5, inputs = $6, params = $7, more = $8, updated_at = $1
-                  WHERE n = $2;
-                 INSERT INTO events (tree, n, attempt, kind, at)
-                 SELECT t.tree, t.n, {NEWEST}, {TASK_UPDATED}, $1 FROM tasks t WHERE t.n = $2;"
-            )
-        });
+    async fn write(mut self, work: &mut impl Work, patch: TaskPatch, now: Timestamp) -> Result<()> {
         let text = |json: apflow_core::json::Json| json.as_str().to_owned();
         if let Some(schemas) = patch.schemas {
             self.more = self.more.with_schemas(&schemas);
@@ -224,28 +224,24 @@ impl Row {
             timeout_ms: patch.timeout_ms.unwrap_or(self.more.timeout_ms),
             description: patch.description.unwrap_or(self.more.description),
         };
-        let statement = sqlx::query(TEXT.as_str())
-            .bind(now.as_micros())
-            .bind(self.key.0)
-            .bind(patch.name.unwrap_or(self.name))
-            .bind(patch.priority.map_or(self.priority, i64::from))
-            .bind(patch.executor.unwrap_or(self.executor))
-            .bind(patch.inputs.map_or(self.inputs, text))
-            .bind(patch.params.map_or(self.params, text))
-            .bind(more.text()?);
-        Ok(writing.step(statement, |_| Ok(())).await?)
+        let arguments = arguments![
+            now,
+            self.key.0,
+            patch.name.unwrap_or(self.name),
+            patch.priority.map_or(self.priority, i64::from),
+            patch.executor.unwrap_or(self.executor),
+            patch.inputs.map_or(self.inputs, text),
+            patch.params.map_or(self.params, text),
+            more.text()?,
+        ];
+        work.step(Step::Redefine, arguments, |_| Ok(())).await
     }
 }
 
 /// Gives a task other dependencies. If it stood blocked, that is behind it.
-async fn rewire(writing: &mut Writing<'_>, row: &Row, edges: &Edges) -> Result<()> {
-    let text = "
-DELETE FROM waiting WHERE n = $1;
-DELETE FROM edges WHERE task = $1;
-INSERT INTO edges (task, pos, dep, required, kind)
-SELECT $1, key, value->>0, value->>1, value->>2 FROM json_each($2);";
+async fn rewire(work: &mut impl Work, row: &Row, edges: &Edges) -> Result<()> {
     let edges: Vec<_> =
         edges.iter().map(|(key, required, kind)| (key, u8::from(*required), kind_number(*kind))).collect();
-    let statement = sqlx::query(text).bind(row.key.0).bind(to_json("list of dependencies", &edges)?);
-    Ok(writing.step(statement, |_| Ok(())).await?)
+    let arguments = arguments![row.key.0, to_json("list of dependencies", &edges)?];
+    work.step(Step::Rewire, arguments, |_| Ok(())).await
 }

@@ -1,0 +1,53 @@
+//! The store on PostgreSQL, which several hosts may use at a time. What is written is written by functions of our own
+//! (`functions/`): one round trip for a turn, and each statement in it sees what the one before it did. How the tables
+//! differ from SQLite's is said in the migration, why all this is so in docs/decisions/0005-postgresql.md.
+
+mod code;
+mod connect;
+mod insert;
+mod log;
+#[cfg(test)]
+mod tests;
+mod transaction;
+mod turn;
+
+use apflow_core::error::Result;
+use sqlx::PgPool;
+use tokio::sync::Mutex;
+
+use connect::Target;
+pub(crate) use connect::schema_version;
+use log::Log;
+use turn::Turner;
+
+use crate::StoreOptions;
+use crate::migrations::Files;
+
+pub(crate) const MIGRATIONS: Files = &[
+    ("init", include_str!("../../../../migrations/postgres/0001_init.sql")),
+    ("origins", include_str!("../../../../migrations/postgres/0002_origins.sql")),
+    ("receipts", include_str!("../../../../migrations/postgres/0003_receipts.sql")),
+    ("schedules", include_str!("../../../../migrations/postgres/0004_schedules.sql")),
+];
+
+/// An open database.
+#[derive(Debug)]
+pub(crate) struct PostgresStore {
+    target: Target,
+    /// What writes beside turns.
+    writers: PgPool,
+    /// What reads; the only connections whose plans follow statistics.
+    readers: PgPool,
+    turner: Mutex<Turner>,
+    log: Log,
+}
+
+impl PostgresStore {
+    /// Connects, and brings the schema up to date.
+    pub(crate) async fn open(url: &str, options: StoreOptions) -> Result<Self> {
+        let target = Target::of(url, options)?;
+        target.prepare().await?;
+        let (writers, readers) = (target.pool(connect::Role::Writer), target.pool(connect::Role::Reader));
+        Ok(Self { target, writers, readers, turner: Mutex::default(), log: Log::default() })
+    }
+}

@@ -1,0 +1,169 @@
+//! The store's contract, met by any [`Database`].
+
+use apflow_core::clock::Timestamp;
+use apflow_core::clone::NewClone;
+use apflow_core::error::Result;
+use apflow_core::event::Event;
+use apflow_core::id::{NodeId, Seq, TaskId};
+use apflow_core::lease::Session;
+use apflow_core::receipt::{NewReceipt, Receipt};
+use apflow_core::schedule::{ScheduleFilter, ScheduleRun};
+use apflow_core::store::{
+    CancelRequest, Cancellation, CompleteSchedule, Deleted, DueSchedules, EventQuery, ExecuteRequest,
+    Execution, Fired, Inserted, InsertedOnce, Opened, Page, Progress, QueueFacts, ScheduleStore,
+    StatusCounts, Store, TaskFilter, TaskPatch, TreeState, Turn, TurnOutcome,
+};
+use apflow_core::task::{Attempt, Task};
+use apflow_core::tree::NewTree;
+use async_trait::async_trait;
+
+use crate::database::{Database, Step, arguments, replayed};
+use crate::verbs::{cancel, clone, delete, execute, insert, query, receipt, schedules, session, update};
+
+/// A database as a store.
+#[derive(Debug)]
+pub(crate) struct Stored<D>(pub D);
+
+#[async_trait]
+impl<D: Database> Store for Stored<D> {
+    async fn insert_tree(&self, tree: &NewTree, execute: bool, now: Timestamp) -> Result<Inserted> {
+        match &tree.schedule {
+            // Most trees have none, and are written in one hop.
+            None => self.0.insert(tree, execute, now).await,
+            Some(schedule) => insert::scheduled(&self.0, tree, schedule, execute, now).await,
+        }
+    }
+
+    async fn insert_once(
+        &self,
+        tree: &NewTree,
+        receipt: &NewReceipt,
+        execute: bool,
+        now: Timestamp,
+    ) -> Result<InsertedOnce> {
+        receipt::insert(&self.0, tree, receipt, execute, now).await
+    }
+
+    async fn receipt(&self, owner: Option<&str>, key: &str) -> Result<Option<Receipt>> {
+        receipt::find(&self.0, owner, key).await
+    }
+
+    async fn insert_clone(&self, clone: &NewClone, now: Timestamp) -> Result<Inserted> {
+        clone::insert(&self.0, clone, now).await
+    }
+
+    async fn archive(&self, ids: &[TaskId], now: Timestamp) -> Result<()> {
+        clone::archive(&self.0, ids, now).await
+    }
+
+    async fn execute(&self, request: ExecuteRequest) -> Result<Execution> {
+        execute::execute(&self.0, &request).await
+    }
+
+    async fn turn(&self, turn: Turn) -> Result<TurnOutcome> {
+        self.0.turn(turn).await
+    }
+
+    async fn cancel(&self, request: CancelRequest) -> Result<Cancellation> {
+        cancel::cancel(&self.0, &request).await
+    }
+
+    async fn update(&self, id: &TaskId, patch: TaskPatch, now: Timestamp) -> Result<Task> {
+        update::update(&self.0, id, &patch, now).await
+    }
+
+    async fn delete(&self, id: &TaskId, now: Timestamp) -> Result<Deleted> {
+        delete::delete(&self.0, id, now).await
+    }
+
+    async fn get(&self, ids: &[TaskId]) -> Result<Vec<Option<Task>>> {
+        query::get(&self.0, ids).await
+    }
+
+    async fn subtree(&self, id: &TaskId) -> Result<Vec<Task>> {
+        query::subtree(&self.0, id).await
+    }
+
+    async fn children(&self, id: &TaskId) -> Result<Vec<Task>> {
+        query::children(&self.0, id).await
+    }
+
+    async fn list(&self, filter: TaskFilter, page: Page) -> Result<Vec<Task>> {
+        query::list(&self.0, &filter, page).await
+    }
+
+    async fn count(&self, filter: TaskFilter) -> Result<StatusCounts> {
+        query::count(&self.0, &filter).await
+    }
+
+    async fn progress(&self, id: &TaskId) -> Result<Option<Progress>> {
+        query::progress(&self.0, id).await
+    }
+
+    async fn attempts(&self, id: &TaskId) -> Result<Vec<Attempt>> {
+        query::attempts(&self.0, id).await
+    }
+
+    async fn queue_facts(&self, id: &TaskId) -> Result<Option<QueueFacts>> {
+        query::queue_facts(&self.0, id).await
+    }
+
+    async fn tree_state(&self, task: &TaskId) -> Result<Option<TreeState>> {
+        query::tree_state(&self.0, task).await
+    }
+
+    async fn events(&self, query: EventQuery) -> Result<Vec<Event>> {
+        self.0.events(&query).await
+    }
+
+    async fn last_seq(&self) -> Result<Seq> {
+        self.0.last_seq().await
+    }
+
+    async fn open_session(&self, node: &NodeId, until: Timestamp, now: Timestamp) -> Result<Opened> {
+        session::open(&self.0, node, until, now).await
+    }
+
+    async fn renew_session(&self, session: &Session, until: Timestamp) -> Result<()> {
+        session::renew(&self.0, session, until).await
+    }
+
+    async fn close_session(&self, session: &Session, now: Timestamp) -> Result<()> {
+        session::close(&self.0, session, now).await
+    }
+
+    async fn rescue(&self, now: Timestamp) -> Result<u32> {
+        session::rescue(&self.0, now).await
+    }
+
+    async fn cursor(&self, name: &str) -> Result<Option<Seq>> {
+        query::cursor(&self.0, name).await
+    }
+
+    async fn set_cursor(&self, name: &str, seq: Seq) -> Result<()> {
+        replayed(|| self.0.run(Step::SetCursor, arguments![name, seq.0], |_| Ok(()))).await
+    }
+}
+
+#[async_trait]
+impl<D: Database> ScheduleStore for Stored<D> {
+    async fn schedules(&self, filter: ScheduleFilter, page: Page) -> Result<Vec<Task>> {
+        schedules::list(&self.0, &filter, page).await
+    }
+
+    async fn due_schedules(&self, now: Timestamp, limit: u32) -> Result<DueSchedules> {
+        schedules::due(&self.0, now, limit).await
+    }
+
+    async fn fire_schedule(&self, task: &TaskId, due: Timestamp, now: Timestamp) -> Result<Fired> {
+        schedules::fire(&self.0, task, due, now).await
+    }
+
+    async fn complete_schedule(&self, request: CompleteSchedule) -> Result<Task> {
+        schedules::complete(&self.0, &request).await
+    }
+
+    async fn schedule_runs(&self, task: &TaskId, page: Page) -> Result<Vec<ScheduleRun>> {
+        schedules::runs(&self.0, task, page).await
+    }
+}
