@@ -46,7 +46,7 @@ enum Command {
     /// Serve tasks over the network
     Serve(serve::ServeArgs),
     /// Create, read, run and stop tasks
-    Tasks(tasks::TasksArgs),
+    Tasks(Box<tasks::TasksArgs>),
     /// See and reload plugins
     Plugin(plugin::PluginArgs),
     /// See what can execute tasks
@@ -82,7 +82,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
         match command {
             Command::Run(args) => run::run(args).await,
             Command::Serve(args) => serve::run(args).await,
-            Command::Tasks(args) => tasks::run(args).await,
+            Command::Tasks(args) => tasks::run(*args).await,
             Command::Plugin(args) => plugin::run(args).await,
             Command::Executors(args) => executors::run(args).await,
             Command::Db(args) => db::run(args).await,

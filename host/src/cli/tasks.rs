@@ -42,7 +42,7 @@ enum TasksCommand {
     /// Delete a task that has not run, and everything below it
     Delete(OneTask),
     /// Change a task
-    Update(UpdateArgs),
+    Update(Box<UpdateArgs>),
     /// Copy, link or archive a task and everything below it
     #[command(visible_alias = "copy")]
     Clone(CloneArgs),
