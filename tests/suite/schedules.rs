@@ -96,7 +96,7 @@ async fn what_cannot_be_a_schedule_is_refused_by_name() {
     ];
     for (task, part) in wrong {
         let (code, text) = server.refused("tasks.create", task).await;
-        assert_eq!(code, -32110, "{text}");
+        assert_eq!(code, -32111, "{text}");
         assert!(text.starts_with("Task at index 0: ") && text.contains(part), "{text}");
     }
     assert_eq!(server.total().await, 0);
@@ -105,10 +105,10 @@ async fn what_cannot_be_a_schedule_is_refused_by_name() {
         .await;
     let daily = json!({"task_id": "c", "schedule_type": "daily", "schedule_expression": "09:00"});
     let (code, text) = server.refused("tasks.update", daily).await;
-    assert_eq!(code, -32110);
+    assert_eq!(code, -32111);
     assert!(text.contains("'c' is not the root"), "{text}");
     let (code, _) = server.refused("tasks.scheduled.init", json!({"task_id": "r"})).await;
-    assert_eq!(code, -32110);
+    assert_eq!(code, -32111);
     let (code, _) = server.refused("tasks.scheduled.complete", json!({"task_id": "nobody"})).await;
     assert_eq!(code, -32001);
 }
