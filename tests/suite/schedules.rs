@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Server, Setup, binary, hostile, server, shipped, with};
+use crate::harness::{Server, Setup, binary, hostile, server, server_on_postgres, shipped, with};
 
 /// A task that runs every so many seconds.
 fn every(secs: u32, more: Value) -> Value {
@@ -113,10 +113,18 @@ async fn what_cannot_be_a_schedule_is_refused_by_name() {
     assert_eq!(code, -32001);
 }
 
-/// kill -9 while due times come every second: each has one entry at most, each entry one execution, and none is lost.
 #[tokio::test]
 async fn a_killed_server_runs_each_due_time_once() {
-    let mut server = server().await;
+    runs_each_due_time_once(server().await).await;
+}
+
+#[tokio::test]
+async fn on_postgres_a_killed_server_runs_each_due_time_once() {
+    runs_each_due_time_once(server_on_postgres().await).await;
+}
+
+/// kill -9 while due times come every second: each has one entry at most, each entry one execution, and none is lost.
+async fn runs_each_due_time_once(mut server: Server) {
     let more = json!({"executor": "slow", "inputs": {"ms": 300}, "schedule_missed": "all", "schedule_overlap": "queue"});
     let first =
         server.tasks("tasks.create", every(1, more)).await["next_run_at"].as_str().unwrap().to_owned();

@@ -9,17 +9,21 @@ use apflow_core::clone::{NewClone, Origin};
 use apflow_core::draft::{TreeLimits, read_all};
 use apflow_core::error::ErrorCode;
 use apflow_core::event::EventKind;
-use apflow_core::id::{NodeId, Seq};
+use apflow_core::id::{NodeId, Seq, TaskId};
 use apflow_core::json::Json;
 use apflow_core::lease::Session;
 use apflow_core::receipt::NewReceipt;
-use apflow_core::store::{EventQuery, FinishedRun, RunOutcome, Store, TaskFilter, Turn, TurnOutcome};
+use apflow_core::store::{
+    EventQuery, FinishedRun, Fired, RunOutcome, ScheduleStore as _, Store, TaskFilter, Turn, TurnOutcome,
+};
 use apflow_core::tree::{NewTree, assemble};
 use apflow_testkit::postgres::{Database, Server};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
+use super::code::CODE;
 use super::*;
+use crate::database::sql;
 use crate::stored::Stored;
 use crate::{latest_schema, schema_version};
 
@@ -267,6 +271,71 @@ async fn a_clone_waits_for_who_deletes_its_original() {
     let (outcome, ()) = tokio::join!(store.insert_clone(&clone, NOW), finish);
     assert_eq!(outcome.unwrap_err().code, ErrorCode::TaskNotFound);
     assert_eq!(store.count(TaskFilter::default()).await.unwrap().total(), 0);
+}
+
+/// `id`, due every minute.
+async fn scheduled(store: &dyn Store, id: &str) -> Timestamp {
+    let root = json!({
+        "id": id, "name": id, "schedule_type": "interval", "schedule_expression": "60", "schedule_enabled": true,
+    });
+    store.insert_tree(&tree(json!([root])), false, NOW).await.unwrap();
+    store.get(&[id.into()]).await.unwrap()[0].as_ref().unwrap().schedule.next_run_at.unwrap()
+}
+
+/// Of two hosts that find the same due times at the same moment, one executes each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hosts_fire_each_due_time_once() {
+    let database = Database::new();
+    let (one, two) = (store(&database).await, store(&database).await);
+    for i in 0..40 {
+        let id = TaskId::from(format!("r{i}").as_str());
+        let due = scheduled(&one, id.as_str()).await;
+        let (first, second) =
+            tokio::join!(one.fire_schedule(&id, due, due), two.fire_schedule(&id, due, due));
+        let fired = [first.unwrap(), second.unwrap()];
+        let started = fired.iter().filter(|fired| matches!(fired, Fired::Started { .. })).count();
+        assert_eq!((started, fired.contains(&Fired::Stale)), (1, true), "{fired:?}");
+    }
+    let mut other = stranger(&database).await;
+    assert_eq!(number(&mut other, "SELECT count(*) FROM apflow.schedule_runs").await, 40);
+}
+
+/// Who fires waits for whoever is changing the tree, and then looks again.
+#[tokio::test]
+async fn firing_waits_for_who_changes_the_tree() {
+    let database = Database::new();
+    let store = store(&database).await;
+    let due = scheduled(&store, "r").await;
+    let (mut other, mut watcher) = (stranger(&database).await, stranger(&database).await);
+    other.execute("BEGIN; SELECT 1 FROM apflow.trees WHERE id = 'r' FOR UPDATE").await.unwrap();
+    let id = TaskId::from("r");
+    let finish = async {
+        somebody_waits(&mut watcher).await;
+        other.execute("UPDATE apflow.schedules SET enabled = 0; COMMIT").await.unwrap();
+    };
+    let (fired, ()) = tokio::join!(store.fire_schedule(&id, due, due), finish);
+    assert_eq!(fired, Ok(Fired::Stale));
+}
+
+/// The end of a run is written in the transaction that ends the execution, whichever build's functions that one uses.
+#[tokio::test]
+async fn the_end_of_a_run_needs_no_functions_of_a_build() {
+    let database = Database::new();
+    let store = store(&database).await;
+    let due = scheduled(&store, "r").await;
+    let fired = store.fire_schedule(&"r".into(), due, due).await.unwrap();
+    assert!(matches!(fired, Fired::Started { .. }), "{fired:?}");
+    let (mut other, mut watcher) = (stranger(&database).await, stranger(&database).await);
+    other.execute(sql(format!("DROP SCHEMA {} CASCADE", CODE.schema))).await.unwrap();
+    let ended = "SELECT count(*) FROM apflow.schedule_runs r JOIN apflow.schedules s ON s.n = r.n
+                  WHERE r.status = 'completed' AND s.run_count = 1 AND r.ended_at = 7 AND s.last_run_at = 7";
+    let end = "BEGIN; UPDATE apflow.trees SET status = 2, ended_at = 7 WHERE id = 'r'";
+    for (last, count) in [("ROLLBACK", 0), ("COMMIT", 1)] {
+        other.execute(end).await.unwrap();
+        assert_eq!((number(&mut other, ended).await, number(&mut watcher, ended).await), (1, 0));
+        other.execute(last).await.unwrap();
+        assert_eq!(number(&mut watcher, ended).await, count, "{last}");
+    }
 }
 
 #[tokio::test]
