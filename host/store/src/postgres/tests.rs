@@ -307,11 +307,12 @@ async fn firing_waits_for_who_changes_the_tree() {
     let store = store(&database).await;
     let due = scheduled(&store, "r").await;
     let (mut other, mut watcher) = (stranger(&database).await, stranger(&database).await);
-    other.execute("BEGIN; SELECT 1 FROM apflow.trees WHERE id = 'r' FOR UPDATE").await.unwrap();
+    let change = "BEGIN; SELECT 1 FROM apflow.trees WHERE id = 'r' FOR UPDATE; UPDATE apflow.schedules SET enabled = 0";
+    other.execute(change).await.unwrap();
     let id = TaskId::from("r");
     let finish = async {
         somebody_waits(&mut watcher).await;
-        other.execute("UPDATE apflow.schedules SET enabled = 0; COMMIT").await.unwrap();
+        other.execute("COMMIT").await.unwrap();
     };
     let (fired, ()) = tokio::join!(store.fire_schedule(&id, due, due), finish);
     assert_eq!(fired, Ok(Fired::Stale));
@@ -326,7 +327,9 @@ async fn the_end_of_a_run_needs_no_functions_of_a_build() {
     let fired = store.fire_schedule(&"r".into(), due, due).await.unwrap();
     assert!(matches!(fired, Fired::Started { .. }), "{fired:?}");
     let (mut other, mut watcher) = (stranger(&database).await, stranger(&database).await);
-    other.execute(sql(format!("DROP SCHEMA {} CASCADE", CODE.schema))).await.unwrap();
+    // The user of the tests has the name of the schema, which would be found by itself.
+    let gone = format!("DROP SCHEMA {} CASCADE; SET search_path = public", CODE.schema);
+    other.execute(sql(gone)).await.unwrap();
     let ended = "SELECT count(*) FROM apflow.schedule_runs r JOIN apflow.schedules s ON s.n = r.n
                   WHERE r.status = 'completed' AND s.run_count = 1 AND r.ended_at = 7 AND s.last_run_at = 7";
     let end = "BEGIN; UPDATE apflow.trees SET status = 2, ended_at = 7 WHERE id = 'r'";
