@@ -10,14 +10,12 @@ use apflow_core::draft::{TreeLimits, read_all};
 use apflow_core::error::ErrorCode;
 use apflow_core::event::EventKind;
 use apflow_core::id::{NodeId, Seq, TaskId};
-use apflow_core::json::Json;
 use apflow_core::lease::Session;
 use apflow_core::receipt::NewReceipt;
-use apflow_core::store::{
-    EventQuery, FinishedRun, Fired, RunOutcome, ScheduleStore as _, Store, TaskFilter, Turn, TurnOutcome,
-};
+use apflow_core::store::{EventQuery, Fired, ScheduleStore as _, Store, TaskFilter, Turn};
 use apflow_core::tree::{NewTree, assemble};
 use apflow_testkit::postgres::{Database, Server};
+use apflow_testkit::suite::rig::{START as NOW, all_completed, turn_at};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
@@ -26,8 +24,6 @@ use super::*;
 use crate::database::sql;
 use crate::stored::Stored;
 use crate::{latest_schema, schema_version};
-
-const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 
 async fn store(database: &Database) -> Stored<PostgresStore> {
     Stored(PostgresStore::open(&database.url, StoreOptions::default()).await.unwrap())
@@ -64,29 +60,14 @@ async fn session(store: &dyn Store, node: &str) -> Session {
     store.open_session(&NodeId::from(node), NOW.plus(Duration::from_secs(60)), NOW).await.unwrap().session
 }
 
-fn turn_of(session: &Session, finished: Vec<FinishedRun>, claim: u32) -> Turn {
-    Turn { session: session.clone(), now: NOW, finished, progress: Vec::new(), claim }
-}
-
-fn completed(outcome: &TurnOutcome) -> Vec<FinishedRun> {
-    let run = |run: &apflow_core::store::ClaimedRun| FinishedRun {
-        key: run.key,
-        token: run.token,
-        outcome: RunOutcome::Completed { result: Json::null() },
-        inputs: None,
-        receipt: None,
-    };
-    outcome.claimed.iter().map(run).collect()
-}
-
 /// Runs turns until nothing is ready; gives the claimed tasks in their order.
 async fn drain(store: &dyn Store, node: &str) -> Vec<String> {
     let session = session(store, node).await;
     let (mut claimed, mut finished) = (Vec::new(), Vec::new());
     loop {
-        let outcome = store.turn(turn_of(&session, finished, 7)).await.unwrap();
+        let outcome = store.turn(turn_at(NOW, &session, finished, 7)).await.unwrap();
         claimed.extend(outcome.claimed.iter().map(|run| run.id.to_string()));
-        finished = completed(&outcome);
+        finished = all_completed(&outcome);
         if finished.is_empty() && !outcome.more {
             return claimed;
         }
@@ -195,7 +176,7 @@ async fn a_turn_in_a_deadlock_is_played_again() {
         store.insert_tree(&flat(id, 0), true, NOW).await.unwrap();
     }
     let session = session(&store, "one").await;
-    let claimed = store.turn(turn_of(&session, Vec::new(), 10)).await.unwrap();
+    let claimed = store.turn(turn_at(NOW, &session, Vec::new(), 10)).await.unwrap();
     let mut other = stranger(&database).await;
     other.execute("SET deadlock_timeout = '10min'; SET search_path = apflow; BEGIN").await.unwrap();
     other.execute("SELECT 1 FROM trees WHERE id = 'b' FOR UPDATE").await.unwrap();
@@ -206,7 +187,8 @@ async fn a_turn_in_a_deadlock_is_played_again() {
         other.execute("SELECT 1 FROM trees WHERE id = 'a' FOR UPDATE").await.unwrap();
         other.execute("COMMIT").await.unwrap();
     };
-    let (outcome, ()) = tokio::join!(store.turn(turn_of(&session, completed(&claimed), 10)), interfere);
+    let (outcome, ()) =
+        tokio::join!(store.turn(turn_at(NOW, &session, all_completed(&claimed), 10)), interfere);
     assert_eq!(outcome.unwrap().ended.len(), 2);
     let deadlocks = "SELECT count(*) FROM apflow.events WHERE kind = 3";
     assert_eq!(number(&mut watcher, deadlocks).await, 2);
@@ -348,23 +330,23 @@ async fn a_lost_connection_says_so_and_comes_back_by_itself() {
     let store = store(&database).await;
     store.insert_tree(&flat("r", 3), true, NOW).await.unwrap();
     let session = session(&store, "one").await;
-    let first = store.turn(turn_of(&session, Vec::new(), 2)).await.unwrap();
+    let first = store.turn(turn_at(NOW, &session, Vec::new(), 2)).await.unwrap();
     server.stop();
     // Claims are told apart by their time, which does not stand still.
     let turn = |seconds, finished| {
         let now = NOW.plus(Duration::from_secs(seconds));
-        store.turn(Turn { now, ..turn_of(&session, finished, 2) })
+        store.turn(Turn { now, ..turn_at(NOW, &session, finished, 2) })
     };
     for seconds in 1..=2 {
-        let error = turn(seconds, completed(&first)).await.unwrap_err();
+        let error = turn(seconds, all_completed(&first)).await.unwrap_err();
         assert_eq!(error.code, ErrorCode::StoreUnavailable, "{error}");
     }
     let error = store.get(&["r".into()]).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::StoreUnavailable, "{error}");
     server.restart();
-    let second = turn(3, completed(&first)).await.unwrap();
+    let second = turn(3, all_completed(&first)).await.unwrap();
     assert_eq!((second.claimed.len(), second.lost.len()), (2, 0));
-    let last = turn(4, completed(&second)).await.unwrap();
+    let last = turn(4, all_completed(&second)).await.unwrap();
     assert_eq!(last.ended.len(), 1);
     assert!(store.get(&["r".into()]).await.unwrap()[0].is_some());
 }
@@ -376,12 +358,12 @@ async fn claims_that_nobody_was_told_of_are_given_back() {
     let store = store(&database).await;
     store.insert_tree(&flat("r", 0), true, NOW).await.unwrap();
     let session = session(&store, "one").await;
-    store.turn(turn_of(&session, Vec::new(), 5)).await.unwrap();
+    store.turn(turn_at(NOW, &session, Vec::new(), 5)).await.unwrap();
     // As if the connection had broken between the commit and the answer.
     let mut turner = store.0.turner.lock().await;
     *turner = Turner::cut_off(session.clone(), NOW);
     drop(turner);
-    let again = store.turn(turn_of(&session, Vec::new(), 5)).await.unwrap();
+    let again = store.turn(turn_at(NOW, &session, Vec::new(), 5)).await.unwrap();
     let claimed: Vec<(u32, i64)> = again.claimed.iter().map(|run| (run.tries, run.token.0)).collect();
     assert_eq!(claimed, [(1, 3)]);
 }

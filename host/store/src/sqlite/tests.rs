@@ -5,20 +5,18 @@ use std::time::Duration;
 
 use apflow_core::draft::{TreeLimits, read_all};
 use apflow_core::error::ErrorCode;
-use apflow_core::json::Json;
-use apflow_core::store::{FinishedRun, RunOutcome};
 use apflow_core::task::TaskStatus;
 use apflow_core::tree::assemble;
+use apflow_testkit::suite::rig::{START as NOW, all_completed, turn_at};
 use serde_json::json;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Executor, SqliteConnection};
 
-use apflow_core::clock::Timestamp;
 use apflow_core::error::Result;
 use apflow_core::event::Event;
 use apflow_core::id::NodeId;
 use apflow_core::lease::Session;
-use apflow_core::store::{CancelRequest, EventQuery, Store, TaskFilter, Turn, TurnOutcome};
+use apflow_core::store::{CancelRequest, EventQuery, Store, TaskFilter};
 use apflow_core::tree::NewTree;
 
 use super::*;
@@ -26,8 +24,6 @@ use crate::database::Database as _;
 use crate::rows::at;
 use crate::stored::Stored;
 use crate::{Durability, StoreOptions, latest_schema, schema_version};
-
-const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 
 /// A store in memory.
 pub(crate) async fn store() -> Stored<SqliteStore> {
@@ -66,21 +62,6 @@ async fn session(store: &dyn Store) -> Session {
     store.open_session(&NodeId::from("node-1"), until, NOW).await.unwrap().session
 }
 
-fn turn_of(session: &Session, finished: Vec<FinishedRun>, claim: u32) -> Turn {
-    Turn { session: session.clone(), now: NOW, finished, progress: Vec::new(), claim }
-}
-
-fn completed(outcome: &TurnOutcome) -> Vec<FinishedRun> {
-    let run = |run: &apflow_core::store::ClaimedRun| FinishedRun {
-        key: run.key,
-        token: run.token,
-        outcome: RunOutcome::Completed { result: Json::null() },
-        inputs: None,
-        receipt: None,
-    };
-    outcome.claimed.iter().map(run).collect()
-}
-
 #[tokio::test]
 async fn a_file_is_made_with_its_folders_and_reopened_with_its_state() {
     let folder = tempfile::tempdir().unwrap();
@@ -90,7 +71,7 @@ async fn a_file_is_made_with_its_folders_and_reopened_with_its_state() {
     assert_eq!(schema_version(&url(&path)).await, Ok(latest_schema("sqlite::memory:").unwrap()));
     first.insert_tree(&tree(), true, NOW).await.unwrap();
     let old = session(&first).await;
-    let claimed = first.turn(turn_of(&old, Vec::new(), 1)).await.unwrap();
+    let claimed = first.turn(turn_at(NOW, &old, Vec::new(), 1)).await.unwrap();
     let seq = first.last_seq().await.unwrap();
     drop(first);
 
@@ -99,7 +80,7 @@ async fn a_file_is_made_with_its_folders_and_reopened_with_its_state() {
     let opened =
         second.open_session(&NodeId::from("node-1"), NOW.plus(Duration::from_secs(60)), NOW).await.unwrap();
     assert_eq!((opened.session.epoch, opened.rescued), (old.epoch + 1, 1));
-    let lost = second.turn(turn_of(&opened.session, completed(&claimed), 5)).await.unwrap();
+    let lost = second.turn(turn_at(NOW, &opened.session, all_completed(&claimed), 5)).await.unwrap();
     assert_eq!(lost.lost, [(claimed.claimed[0].key, claimed.claimed[0].token)]);
     assert_eq!(lost.claimed.len(), 2);
 }
@@ -192,18 +173,18 @@ async fn a_turn_that_fails_in_the_middle_leaves_nothing() {
     let store = store().await;
     store.insert_tree(&tree(), true, NOW).await.unwrap();
     let session = session(&store).await;
-    let first = store.turn(turn_of(&session, Vec::new(), 10)).await.unwrap();
+    let first = store.turn(turn_at(NOW, &session, Vec::new(), 10)).await.unwrap();
     let seq = store.last_seq().await.unwrap();
     let fault = "CREATE TEMP TRIGGER fault BEFORE INSERT ON running BEGIN SELECT RAISE(ABORT, 'fault'); END";
     store.0.writer.lock().await.connection().execute(fault).await.unwrap();
-    let error = store.turn(turn_of(&session, completed(&first), 10)).await.unwrap_err();
+    let error = store.turn(turn_at(NOW, &session, all_completed(&first), 10)).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::Internal);
     assert_eq!(store.last_seq().await, Ok(seq));
     let running = store.count(TaskFilter::default()).await.unwrap();
     assert_eq!((running.pending, running.in_progress), (1, 2));
 
     store.0.writer.lock().await.connection().execute("DROP TRIGGER fault").await.unwrap();
-    let second = store.turn(turn_of(&session, completed(&first), 10)).await.unwrap();
+    let second = store.turn(turn_at(NOW, &session, all_completed(&first), 10)).await.unwrap();
     assert_eq!(second.claimed.iter().map(|run| run.id.as_str()).collect::<Vec<_>>(), ["r"]);
     assert!(second.lost.is_empty());
 }
@@ -241,7 +222,7 @@ async fn abandoned_verbs_are_whole_or_nothing() {
     let statuses = store.get(&["a".into(), "r".into()]).await.unwrap();
     let statuses: Vec<TaskStatus> = statuses.into_iter().flatten().map(|task| task.status).collect();
     assert!(statuses == [TaskStatus::Cancelled; 2] || statuses == [TaskStatus::Pending; 2], "{statuses:?}");
-    let left = store.turn(turn_of(&session, Vec::new(), 10)).await.unwrap();
+    let left = store.turn(turn_at(NOW, &session, Vec::new(), 10)).await.unwrap();
     assert!(left.claimed.iter().any(|run| run.id.as_str() == "b"));
 }
 

@@ -79,7 +79,7 @@ impl Rig {
     }
 
     pub fn asks(&self, session: &Session, finished: Vec<FinishedRun>, claim: u32) -> Turn {
-        Turn { session: session.clone(), now: self.now, finished, progress: Vec::new(), claim }
+        turn_at(self.now, session, finished, claim)
     }
 
     pub async fn claim(&self, limit: u32) -> Vec<ClaimedRun> {
@@ -120,7 +120,7 @@ impl Rig {
                 return order;
             }
             order.extend(outcome.claimed.iter().map(|run| run.name.clone()));
-            finished = outcome.claimed.iter().map(completed).collect();
+            finished = all_completed(&outcome);
         }
     }
 
@@ -203,6 +203,15 @@ pub fn tree(tasks: Value) -> NewTree {
 
 pub fn names(runs: &[ClaimedRun]) -> Vec<&str> {
     runs.iter().map(|run| run.name.as_str()).collect()
+}
+
+pub fn turn_at(now: Timestamp, session: &Session, finished: Vec<FinishedRun>, claim: u32) -> Turn {
+    Turn { session: session.clone(), now, finished, progress: Vec::new(), claim }
+}
+
+/// What a turn claimed, as completed.
+pub fn all_completed(outcome: &TurnOutcome) -> Vec<FinishedRun> {
+    outcome.claimed.iter().map(completed).collect()
 }
 
 /// The run ended like this, with neither inputs nor receipt.
