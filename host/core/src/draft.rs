@@ -1,15 +1,20 @@
 //! Reading task objects as callers write them: every key is known or refused by name, and every value that is out of
 //! range is named with its index, field and remedy.
 
+mod dependencies;
+
 use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorCode, Result};
+use crate::gate::MAX_KEY_BYTES;
 use crate::id::{MAX_ID_BYTES, TaskId, TreeId};
 use crate::inputs::references;
 use crate::json::Json;
 use crate::retry::RetryPolicy;
 use crate::schedule::{self, SchedulePatch};
-use crate::task::{DEFAULT_PRIORITY, DependencyKind, MAX_PRIORITY};
+use crate::task::{DEFAULT_PRIORITY, MAX_PRIORITY};
+
+pub use dependencies::{DependencyDraft, read_dependencies};
 
 /// The longest executor id, in bytes.
 pub const MAX_EXECUTOR_BYTES: usize = 100;
@@ -29,17 +34,6 @@ impl Default for TreeLimits {
     fn default() -> Self {
         Self { max_tasks: 200_000, max_depth: 1_000, max_field_bytes: 4 * 1024 * 1024 }
     }
-}
-
-/// A dependency as written: by id or by name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DependencyDraft {
-    /// Id or name.
-    pub reference: String,
-    /// Whether it must complete.
-    pub required: bool,
-    /// What it gives.
-    pub kind: DependencyKind,
 }
 
 /// One task object, checked for itself.
@@ -77,6 +71,10 @@ pub struct TaskDraft {
     pub retry: Option<RetryPolicy>,
     /// Longest time for one attempt.
     pub timeout_ms: Option<u32>,
+    /// Longest time for one execution of the tree.
+    pub deadline_ms: Option<u32>,
+    /// Limits how many tasks with this key run at a time.
+    pub concurrency_key: Option<String>,
     /// What it says of a schedule.
     pub schedule: Option<SchedulePatch>,
 }
@@ -184,7 +182,9 @@ fn read_one(index: usize, task: Value, limits: TreeLimits) -> Result<TaskDraft> 
             reader.json("metadata", metadata)?
         },
         retry: reader.retry()?,
-        timeout_ms: reader.timeout()?,
+        timeout_ms: reader.milliseconds("timeout_ms")?,
+        deadline_ms: reader.milliseconds("deadline_ms")?,
+        concurrency_key: reader.text("concurrency_key", MAX_KEY_BYTES)?,
         schedule: reader.schedule()?,
     };
     reader.finish()?;
@@ -294,14 +294,11 @@ impl Reader {
         Ok(Some(policy))
     }
 
-    fn timeout(&mut self) -> Result<Option<u32>> {
-        let Some(value) = self.take("timeout_ms") else { return Ok(None) };
+    fn milliseconds(&mut self, field: &str) -> Result<Option<u32>> {
+        let Some(value) = self.take(field) else { return Ok(None) };
         match value.as_u64().and_then(|number| u32::try_from(number).ok()) {
             Some(number) if number > 0 => Ok(Some(number)),
-            _ => {
-                Err(self
-                    .refuse("timeout_ms", format!("{value} is not a whole number of milliseconds above 0")))
-            }
+            _ => Err(self.refuse(field, format!("{value} is not a whole number of milliseconds above 0"))),
         }
     }
 
@@ -356,45 +353,6 @@ impl Reader {
         }
         Ok(())
     }
-}
-
-/// Reads a `dependencies` array: bare strings, or objects `{"id" | "name", "required", "type"}`.
-///
-/// # Errors
-/// A sentence about the first item that is neither.
-pub fn read_dependencies(value: &Value) -> Result<Vec<DependencyDraft>, String> {
-    let Value::Array(items) = value else {
-        return Err(format!("an array is expected, not {}", kind_of(value)));
-    };
-    items.iter().enumerate().map(|(i, item)| read_dependency(i, item)).collect()
-}
-
-fn read_dependency(index: usize, item: &Value) -> Result<DependencyDraft, String> {
-    let map = match item {
-        Value::String(reference) => {
-            let reference = reference.clone();
-            return Ok(DependencyDraft { reference, required: true, kind: DependencyKind::Result });
-        }
-        Value::Object(map) => map,
-        other => return Err(format!("item {index} is {}, not a string or an object", kind_of(other))),
-    };
-    if let Some(key) = map.keys().find(|key| !["id", "name", "required", "type"].contains(&key.as_str())) {
-        return Err(format!("item {index} has an unknown key '{key}'; known are id, name, required, type"));
-    }
-    let text = |key: &str| map.get(key).and_then(Value::as_str).map(str::to_owned);
-    let reference =
-        text("id").or_else(|| text("name")).ok_or(format!("item {index} has no 'id' or 'name'"))?;
-    let required = match map.get("required") {
-        None | Some(Value::Null) => true,
-        Some(Value::Bool(required)) => *required,
-        Some(other) => return Err(format!("item {index}: 'required' is {other}, not true or false")),
-    };
-    let kind = match map.get("type").and_then(Value::as_str) {
-        Some("reference") => DependencyKind::Reference,
-        // The original reads any text here and gives it no meaning.
-        _ => DependencyKind::Result,
-    };
-    Ok(DependencyDraft { reference, required, kind })
 }
 
 /// The JSON type of a value, with an article.

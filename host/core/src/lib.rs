@@ -10,6 +10,7 @@ pub mod deletion;
 pub mod draft;
 pub mod error;
 pub mod event;
+pub mod gate;
 pub mod id;
 pub mod inputs;
 pub mod json;

@@ -5,6 +5,7 @@
 //! then *waiting* (for dependencies), *ready*, *delayed* (due later) or *running*. Tasks that are not armed are not
 //! looked at by [`Store::turn`]. A tree has at most one execution at a time.
 
+mod gates;
 mod schedules;
 
 use async_trait::async_trait;
@@ -12,8 +13,9 @@ use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::clone::NewClone;
-use crate::error::{Result, TaskError};
+use crate::error::{FailureKind, Result, TaskError};
 use crate::event::{Event, EventKind};
+use crate::gate::Gate;
 use crate::id::{Seq, TaskId, TaskKey, Token, TreeId, TreeKey};
 use crate::json::Json;
 use crate::lease::Session;
@@ -25,6 +27,7 @@ use crate::tree::NewTree;
 
 pub use crate::progress::{Progress, StatusCounts};
 pub use crate::receipt::InsertedOnce;
+pub use gates::GateStore;
 pub use schedules::{CompleteSchedule, DueSchedules, Fired, ScheduleStore};
 
 /// What [`Store::insert_tree`] did.
@@ -157,6 +160,9 @@ pub struct Turn {
     pub progress: Vec<ProgressReport>,
     /// How many ready tasks to claim at most.
     pub claim: u32,
+    /// Whether executions of which a task has begun leave the queue before those that have not begun, whatever their
+    /// priorities: what is claimed lifts all of its execution that is still to run.
+    pub started_first: bool,
 }
 
 /// What a dependency gives to a claimed task.
@@ -245,9 +251,9 @@ pub struct TurnOutcome {
     pub ended: Vec<TreeEnd>,
     /// Trees in whose log this turn wrote.
     pub touched: Vec<TreeKey>,
-    /// Whether ready tasks are left.
+    /// Whether tasks are left that could be claimed now.
     pub more: bool,
-    /// The earliest due time of what is delayed.
+    /// The earliest due time of what is delayed, or parked at a gate that only time closes.
     pub next_due: Option<Timestamp>,
     /// The newest position of the log.
     pub last_seq: Seq,
@@ -290,6 +296,26 @@ pub struct Cancellation {
     pub touched: Vec<TreeKey>,
 }
 
+/// What [`Store::expire`] did.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Expiration {
+    /// Runs that must be interrupted: their tokens are revoked.
+    pub interrupted: Vec<(TaskKey, Token)>,
+    /// Executions that ended by it.
+    pub ended: Vec<TreeEnd>,
+    /// The next deadline of an execution that is under way.
+    pub next: Option<Timestamp>,
+}
+
+/// The error of tasks that an execution had no time left for.
+pub fn deadline_exceeded(deadline_ms: u32) -> TaskError {
+    let text = format!(
+        "The execution of the tree took longer than {deadline_ms} ms (deadline_ms of its root) and was ended. Execute the \
+         tree again to go on with what has not completed"
+    );
+    TaskError::new(FailureKind::Permanent, "deadline_exceeded", text).with("deadline_ms", deadline_ms)
+}
+
 /// An owner's edit. `None` leaves a field as it is.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TaskPatch {
@@ -313,6 +339,10 @@ pub struct TaskPatch {
     pub retry: Option<Option<RetryPolicy>>,
     /// New timeout: `Some(None)` for none.
     pub timeout_ms: Option<Option<u32>>,
+    /// New concurrency key: `Some(None)` for none. A task that runs keeps its place under the old one.
+    pub concurrency_key: Option<Option<String>>,
+    /// New deadline of executions: `Some(None)` for none. Only of a root; it also counts for one that is under way.
+    pub deadline_ms: Option<Option<u32>>,
     /// New dependencies as (public id, required, kind). Only of a pending task that no execution has armed, and while nothing
     /// that depends on it is in progress; each id must be in the same tree, and there must be no circle.
     pub dependencies: Option<Vec<(TaskId, bool, DependencyKind)>>,
@@ -402,6 +432,8 @@ pub enum QueuePlace {
     Blocked,
     /// It is put off.
     Delayed(Timestamp),
+    /// It is parked at this gate, behind so many others.
+    Parked(Gate, u64),
     /// So many ready tasks leave before it.
     Ready(u64),
     /// A node runs it.
@@ -432,7 +464,7 @@ pub struct Opened {
 
 /// Durable storage of trees, runs and events.
 #[async_trait]
-pub trait Store: ScheduleStore {
+pub trait Store: ScheduleStore + GateStore {
     /// Writes a tree and its schedule; with `execute` it is armed in the same transaction. Appends `tree.created` (and `tree.started`).
     ///
     /// # Errors
@@ -479,6 +511,11 @@ pub trait Store: ScheduleStore {
     /// Records progress and finished runs, releases dependents, blocks what cannot run, ends executions, moves due
     /// tasks to ready, and claims, in this order and in one transaction.
     ///
+    /// On offer are the first [`Turn::claim`] of the ready tasks and, at each gate that has room, of the parked ones as
+    /// many as it has room for; of these again the first [`Turn::claim`]. They are looked at in the order of the queue:
+    /// a task whose gates (its key's, its executor's) have room takes a place in each and is claimed, another is parked
+    /// at the one that is full, its key's first.
+    ///
     /// # Errors
     /// `LeaseLost` if the session is not the newest of its node; then nothing was recorded.
     async fn turn(&self, turn: Turn) -> Result<TurnOutcome>;
@@ -486,6 +523,10 @@ pub trait Store: ScheduleStore {
     /// Cancels tasks, armed or not. Pending tasks and running ones become `cancelled`; the runs' tokens are revoked.
     /// Without `cascade`, dependents of what was cancelled are blocked as after a failure.
     async fn cancel(&self, request: CancelRequest) -> Result<Cancellation>;
+
+    /// Ends executions whose deadline ([`NewTree::deadline_ms`]) has passed: every task of theirs that was still to run, or
+    /// ran, fails with [`deadline_exceeded`]; tokens of runs are revoked.
+    async fn expire(&self, now: Timestamp) -> Result<Expiration>;
 
     /// Changes a definition. Appends `task.updated`.
     ///

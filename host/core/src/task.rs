@@ -178,6 +178,10 @@ pub struct Task {
     pub retry: Option<RetryPolicy>,
     /// Longest time for one attempt, in milliseconds.
     pub timeout_ms: Option<u32>,
+    /// Longest time for one execution of the tree, in milliseconds; only a root has one.
+    pub deadline_ms: Option<u32>,
+    /// Tasks with the same key, in whatever trees, run one at a time, or as the operator's rule for the key says.
+    pub concurrency_key: Option<String>,
     /// The failed or cancelled dependency that it waits behind.
     pub blocked_by: Option<TaskId>,
     /// Whether it reads through to `original_task_id`; also where it was archived since. A link's own record has no

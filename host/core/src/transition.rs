@@ -16,6 +16,8 @@ pub enum Change {
     Retry,
     /// Somebody cancels it.
     Cancel,
+    /// The deadline of its execution has passed.
+    Expire,
     /// It shall run again although it has finished.
     Rerun,
     /// Its tree begins anew, whatever became of it the last time: what a schedule does.
@@ -33,6 +35,7 @@ pub fn transition(from: TaskStatus, change: Change) -> Result<TaskStatus> {
         (InProgress, Change::Fail) => Ok(Failed),
         (InProgress, Change::Retry) => Ok(Pending),
         (Pending | InProgress, Change::Cancel) => Ok(Cancelled),
+        (Pending | InProgress, Change::Expire) => Ok(Failed),
         (Failed | Completed, Change::Rerun) => Ok(Pending),
         (Failed | Completed | Cancelled, Change::Renew) => Ok(Pending),
         (Pending | InProgress | Completed | Failed | Cancelled, _) => Err(Error::new(
@@ -73,6 +76,7 @@ fn verb(change: Change) -> &'static str {
         Change::Fail => "fail",
         Change::Retry => "be tried again",
         Change::Cancel => "be cancelled",
+        Change::Expire => "run out of time",
         Change::Rerun => "be run again",
         Change::Renew => "begin anew",
     }
@@ -91,6 +95,7 @@ mod tests {
             Change::Fail,
             Change::Retry,
             Change::Cancel,
+            Change::Expire,
             Change::Rerun,
             Change::Renew,
         ];
@@ -104,10 +109,12 @@ mod tests {
             [
                 (Pending, InProgress),
                 (Pending, Cancelled),
+                (Pending, Failed),
                 (InProgress, Completed),
                 (InProgress, Failed),
                 (InProgress, Pending),
                 (InProgress, Cancelled),
+                (InProgress, Failed),
                 (Completed, Pending),
                 (Completed, Pending),
                 (Failed, Pending),

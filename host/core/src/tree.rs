@@ -54,6 +54,8 @@ pub struct NewTask {
     pub retry: Option<RetryPolicy>,
     /// Longest time for one attempt.
     pub timeout_ms: Option<u32>,
+    /// Limits how many tasks with this key run at a time.
+    pub concurrency_key: Option<String>,
     /// Whether it is the parent of others.
     pub has_children: bool,
 }
@@ -69,6 +71,8 @@ pub struct NewTree {
     pub tasks: Vec<NewTask>,
     /// When the tree runs by itself, with the first due time.
     pub schedule: Option<Schedule>,
+    /// Longest time for one execution, in milliseconds.
+    pub deadline_ms: Option<u32>,
 }
 
 impl NewTree {
@@ -148,11 +152,13 @@ pub fn assemble(drafts: Vec<TaskDraft>, now: Timestamp) -> Result<NewTree> {
         .with("index", at));
     }
     let schedule = schedule_of(root, &drafts, now)?;
+    let deadline_ms = deadline_of(root, &drafts)?;
     Ok(NewTree {
         id: tree_id,
         user_id,
         tasks: lay_out(drafts, ids, &parents, &dependencies, &order),
         schedule,
+        deadline_ms,
     })
 }
 
@@ -281,6 +287,25 @@ fn schedule_of(root: usize, drafts: &[TaskDraft], now: Timestamp) -> Result<Opti
     Ok(found)
 }
 
+/// The deadline that the root names; no other task may.
+fn deadline_of(root: usize, drafts: &[TaskDraft]) -> Result<Option<u32>> {
+    let other =
+        drafts.iter().enumerate().find(|(index, draft)| *index != root && draft.deadline_ms.is_some());
+    match other {
+        None => Ok(drafts[root].deadline_ms),
+        Some((index, draft)) => Err(not_of_root(&draft.name).at_task(index)),
+    }
+}
+
+/// The refusal of a deadline anywhere but at the root.
+pub fn not_of_root(name: &str) -> Error {
+    let text = format!(
+        "Task '{name}' is not the root of its tree, and only an execution as a whole has a deadline_ms. Set it at the root, \
+         or give this task a timeout_ms"
+    );
+    Error::new(ErrorCode::InvalidTask, text).with("field", "deadline_ms")
+}
+
 /// Positions of the drafts, the root first. A circle of parents leaves tasks out, and is an error.
 fn pre_order(root: usize, parents: &[Option<usize>], drafts: &[TaskDraft]) -> Result<Vec<usize>> {
     let mut children: Vec<Vec<usize>> = vec![Vec::new(); parents.len()];
@@ -338,6 +363,7 @@ fn lay_out(
             metadata: draft.metadata,
             retry: draft.retry,
             timeout_ms: draft.timeout_ms,
+            concurrency_key: draft.concurrency_key,
             has_children: has_children[i],
         })
     };

@@ -97,6 +97,7 @@ impl Dispatcher {
             finished: taken.finished,
             progress,
             claim: shared.runs.free().min(MAX_BATCH as u32),
+            started_first: shared.options.started_first,
         };
         match shared.store.turn(turn.clone()).await {
             Ok(outcome) => {
@@ -173,7 +174,14 @@ impl Dispatcher {
         while self.shared.inbox.has_finished() {
             let taken = self.shared.inbox.take(MAX_BATCH);
             let (session, now) = (self.shared.session(), self.shared.now());
-            let turn = Turn { session, now, finished: taken.finished, progress: Vec::new(), claim: 0 };
+            let turn = Turn {
+                session,
+                now,
+                finished: taken.finished,
+                progress: Vec::new(),
+                claim: 0,
+                started_first: false,
+            };
             match self.shared.store.turn(turn).await {
                 Ok(outcome) => self.take_up(outcome),
                 Err(error) => {

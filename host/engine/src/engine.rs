@@ -9,6 +9,7 @@ use apflow_core::breaker::BreakerPolicy;
 use apflow_core::clock::{Clock, Timestamp};
 use apflow_core::draft::TreeLimits;
 use apflow_core::error::{Error, ErrorCode, Result};
+use apflow_core::gate::GateRule;
 use apflow_core::id::NodeId;
 use apflow_core::lease::{LeasePolicy, Session};
 use apflow_core::plugin::{Catalog, Plugins};
@@ -43,6 +44,10 @@ pub struct EngineOptions {
     pub stop_grace: Duration,
     /// Whether this node executes trees when their schedules say so.
     pub schedules: bool,
+    /// Whether executions that have begun leave the queue before others, whatever their priorities.
+    pub started_first: bool,
+    /// Limits across trees and hosts, which replace those that the database has; none leaves them as they are.
+    pub gate_rules: Option<Vec<GateRule>>,
     /// Version to show.
     pub version: String,
 }
@@ -58,6 +63,8 @@ impl Default for EngineOptions {
             breaker: BreakerPolicy::default(),
             stop_grace: Duration::from_secs(5),
             schedules: true,
+            started_first: false,
+            gate_rules: None,
             version: env!("CARGO_PKG_VERSION").into(),
         }
     }
@@ -88,6 +95,8 @@ pub(crate) struct Shared {
     pub(crate) claimable: AtomicBool,
     pub(crate) runs: Runs,
     pub(crate) schedules: ScheduleBell,
+    /// Rung when an execution has begun.
+    pub(crate) deadlines: Notify,
     pub(crate) breakers: Breakers,
     pub(crate) events: EventHub,
     pub(crate) schemas: Schemas,
@@ -156,10 +165,19 @@ impl Engine {
                 "tasks that were running when this node stopped are ready again"
             );
         }
+        if let Some(rules) = &options.gate_rules
+            && store.set_gate_rules(rules, now).await?
+        {
+            tracing::info!(
+                rules = rules.len(),
+                "the limits of executors and keys in the database are now those of this node"
+            );
+        }
         let last_seq = store.last_seq().await?;
         let shared = Arc::new(Shared {
             runs: Runs::new(options.max_concurrent_runs),
             schedules: ScheduleBell::default(),
+            deadlines: Notify::new(),
             breakers: Breakers::new(options.breaker),
             store,
             plugins,
@@ -179,6 +197,7 @@ impl Engine {
             tokio::spawn(maintenance::session::run(Arc::clone(&shared))),
             tokio::spawn(maintenance::collectors::run(Arc::clone(&shared))),
             tokio::spawn(maintenance::schedules::run(Arc::clone(&shared))),
+            tokio::spawn(maintenance::deadlines::run(Arc::clone(&shared))),
         ];
         *shared.loops() = loops;
         Ok(Self(shared))
@@ -212,6 +231,7 @@ impl Engine {
     pub fn nudge(&self) {
         self.0.work_appeared();
         self.0.schedules.ring();
+        self.0.deadlines.notify_one();
     }
 
     pub(crate) fn check_running(&self) -> Result<()> {

@@ -1,16 +1,15 @@
-//! `[engine]` and `[limits]`: how much runs at a time on this node, how long its lease lasts, how large a tree may be.
+//! `[engine]`: how much runs at a time on this node, how long its lease lasts.
 
 use std::time::Duration;
 
 use apflow_core::breaker::BreakerPolicy;
-use apflow_core::draft::TreeLimits;
 use apflow_core::error::Result;
 use apflow_core::id::NodeId;
 use apflow_core::lease::LeasePolicy;
 use apflow_engine::EngineOptions;
 use serde::{Deserialize, Serialize};
 
-use super::wrong;
+use super::{LimitsConfig, wrong};
 
 /// `[engine]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +34,8 @@ pub struct EngineConfig {
     pub stop_grace_ms: u32,
     /// Whether this node executes trees when their schedules say so.
     pub schedules: bool,
+    /// Whether executions of which a task has begun go on before others begin, whatever the priorities.
+    pub started_first: bool,
 }
 
 impl Default for EngineConfig {
@@ -49,6 +50,7 @@ impl Default for EngineConfig {
             breaker_cool_down_ms: millis(options.breaker.cool_down),
             stop_grace_ms: millis(options.stop_grace),
             schedules: options.schedules,
+            started_first: options.started_first,
         }
     }
 }
@@ -80,11 +82,8 @@ impl EngineConfig {
             node: NodeId::from(self.node.as_str()),
             max_concurrent_runs: self.max_concurrent_runs,
             lease: LeasePolicy { duration: Duration::from_millis(self.lease_ms.into()) },
-            limits: TreeLimits {
-                max_tasks: limits.max_tasks,
-                max_depth: limits.max_depth,
-                max_field_bytes: limits.max_field_bytes,
-            },
+            limits: limits.of_trees(),
+            gate_rules: Some(limits.gate_rules()),
             default_timeout: (self.default_timeout_ms > 0)
                 .then(|| Duration::from_millis(self.default_timeout_ms.into())),
             breaker: BreakerPolicy {
@@ -93,6 +92,7 @@ impl EngineConfig {
             },
             stop_grace: Duration::from_millis(self.stop_grace_ms.into()),
             schedules: self.schedules,
+            started_first: self.started_first,
             version: version.into(),
         }
     }
@@ -100,42 +100,4 @@ impl EngineConfig {
 
 fn millis(span: Duration) -> u32 {
     u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
-}
-
-/// `[limits]`: what a creation may contain. Limits of plugins are `[sandbox.limits]` and `[plugins.NAME.limits]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LimitsConfig {
-    /// Tasks in one tree.
-    pub max_tasks: usize,
-    /// Levels of one tree, the root included. What a task waits for does not count: only `parent_id` makes levels.
-    pub max_depth: usize,
-    /// Bytes of one JSON field (inputs, params, schemas, metadata) of a task.
-    pub max_field_bytes: usize,
-}
-
-impl Default for LimitsConfig {
-    fn default() -> Self {
-        let limits = TreeLimits::default();
-        Self {
-            max_tasks: limits.max_tasks,
-            max_depth: limits.max_depth,
-            max_field_bytes: limits.max_field_bytes,
-        }
-    }
-}
-
-impl LimitsConfig {
-    pub(super) fn check(&self) -> Result<()> {
-        for (key, value) in [
-            ("limits.max_tasks", self.max_tasks),
-            ("limits.max_depth", self.max_depth),
-            ("limits.max_field_bytes", self.max_field_bytes),
-        ] {
-            if value == 0 {
-                return Err(wrong(key, value, "it must be at least 1"));
-            }
-        }
-        Ok(())
-    }
 }

@@ -47,6 +47,7 @@ pub(super) const KEYS: &[Key] = &[
     key("engine.breaker_cool_down_ms", Kind::Number, &[]),
     key("engine.stop_grace_ms", Kind::Number, &[]),
     key("engine.schedules", Kind::Switch, &[]),
+    key("engine.started_first", Kind::Switch, &[]),
     key("limits.max_tasks", Kind::Number, &[]),
     key("limits.max_depth", Kind::Number, &[]),
     key("limits.max_field_bytes", Kind::Number, &[]),

@@ -6,6 +6,7 @@ mod engine;
 mod environment;
 mod file;
 mod keys;
+mod limits;
 mod log;
 mod sandbox;
 mod server;
@@ -22,7 +23,8 @@ use toml::{Table, Value};
 use environment::Grant;
 
 pub use database::{DEFAULT_URL, DatabaseConfig, Durability};
-pub use engine::{EngineConfig, LimitsConfig};
+pub use engine::EngineConfig;
+pub use limits::{GateConfig, LimitsConfig};
 pub use log::{LogConfig, LogFormat};
 pub(crate) use sandbox::Home;
 pub use sandbox::SandboxConfig;
@@ -39,7 +41,7 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// How much runs, and how.
     pub engine: EngineConfig,
-    /// How large a tree may be.
+    /// How large a tree may be, and how much of it runs at a time over all trees.
     pub limits: LimitsConfig,
     /// Where plugins are found and what they may use at most.
     pub sandbox: SandboxConfig,

@@ -119,7 +119,7 @@ impl From<Failure> for Error {
 pub(crate) enum Step {
     /// Time, tree, tasks that will run, blocked ones, first and last key of the tree, plan: `[task, waiting_on, cause]`.
     Arm,
-    /// Time, tasks, error. Cancels tasks of one tree that have not finished.
+    /// Time, tasks, error, status (cancelled or failed). Ends tasks of one tree that have not finished.
     Withdraw,
     /// Task. Makes a finished task pending again.
     Reopen,
@@ -152,6 +152,14 @@ pub(crate) enum Step {
     Rescue,
     /// Name, position.
     SetCursor,
+    /// Time, rules: `[scope, name, prefix, max_running, spacing, burst]`. Replaces the rules, and what gates let through.
+    SetGateRules,
+    /// Tree, keys of its tasks: `[position, key]`.
+    GiveKeys,
+    /// Task, its key. Finds its gates anew; if it is parked, it is ready.
+    Regate,
+    /// Tree, milliseconds.
+    SetDeadline,
 }
 
 /// An argument of a statement.

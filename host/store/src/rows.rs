@@ -81,7 +81,7 @@ pub(crate) fn origin(number: i64) -> Result<OriginType> {
         .ok_or_else(|| corrupt(format!("A stored task has the origin number {number}, which there is not")))
 }
 
-/// The fields of a definition that nothing filters or joins by: one column instead of five, null where all are at their
+/// The fields of a definition that nothing filters or joins by: one column instead of six, null where all are at their
 /// defaults.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -95,6 +95,8 @@ pub(crate) struct More {
     pub retry: Option<RetryPolicy>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency_key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }
@@ -284,6 +286,7 @@ mod tests {
             metadata: Some(Json::trusted(r#"{"a":1.50}"#)),
             retry: Some(RetryPolicy { max_attempts: 3, ..RetryPolicy::default() }),
             timeout_ms: Some(5),
+            concurrency_key: Some("k".into()),
             description: Some("d".into()),
         };
         let text = full.text().unwrap().unwrap();

@@ -4,21 +4,24 @@ use apflow_core::clock::Timestamp;
 use apflow_core::clone::NewClone;
 use apflow_core::error::Result;
 use apflow_core::event::Event;
+use apflow_core::gate::{Gate, GateRule};
 use apflow_core::id::{NodeId, Seq, TaskId};
 use apflow_core::lease::Session;
 use apflow_core::receipt::{NewReceipt, Receipt};
 use apflow_core::schedule::{ScheduleFilter, ScheduleRun};
 use apflow_core::store::{
     CancelRequest, Cancellation, CompleteSchedule, Deleted, DueSchedules, EventQuery, ExecuteRequest,
-    Execution, Fired, Inserted, InsertedOnce, Opened, Page, Progress, QueueFacts, ScheduleStore,
-    StatusCounts, Store, TaskFilter, TaskPatch, TreeState, Turn, TurnOutcome,
+    Execution, Expiration, Fired, GateStore, Inserted, InsertedOnce, Opened, Page, Progress, QueueFacts,
+    ScheduleStore, StatusCounts, Store, TaskFilter, TaskPatch, TreeState, Turn, TurnOutcome,
 };
 use apflow_core::task::{Attempt, Task};
 use apflow_core::tree::NewTree;
 use async_trait::async_trait;
 
 use crate::database::{Database, Step, arguments, replayed};
-use crate::verbs::{cancel, clone, delete, execute, insert, query, receipt, schedules, session, update};
+use crate::verbs::{
+    cancel, clone, delete, execute, expire, gates, insert, query, receipt, schedules, session, update,
+};
 
 /// A database as a store.
 #[derive(Debug)]
@@ -27,10 +30,9 @@ pub(crate) struct Stored<D>(pub D);
 #[async_trait]
 impl<D: Database> Store for Stored<D> {
     async fn insert_tree(&self, tree: &NewTree, execute: bool, now: Timestamp) -> Result<Inserted> {
-        match &tree.schedule {
-            // Most trees have none, and are written in one hop.
-            None => self.0.insert(tree, execute, now).await,
-            Some(schedule) => insert::scheduled(&self.0, tree, schedule, execute, now).await,
+        match insert::is_plain(tree) {
+            true => self.0.insert(tree, execute, now).await,
+            false => insert::whole(&self.0, tree, execute, now).await,
         }
     }
 
@@ -66,6 +68,10 @@ impl<D: Database> Store for Stored<D> {
 
     async fn cancel(&self, request: CancelRequest) -> Result<Cancellation> {
         cancel::cancel(&self.0, &request).await
+    }
+
+    async fn expire(&self, now: Timestamp) -> Result<Expiration> {
+        expire::expire(&self.0, now).await
     }
 
     async fn update(&self, id: &TaskId, patch: TaskPatch, now: Timestamp) -> Result<Task> {
@@ -142,6 +148,17 @@ impl<D: Database> Store for Stored<D> {
 
     async fn set_cursor(&self, name: &str, seq: Seq) -> Result<()> {
         replayed(|| self.0.run(Step::SetCursor, arguments![name, seq.0], |_| Ok(()))).await
+    }
+}
+
+#[async_trait]
+impl<D: Database> GateStore for Stored<D> {
+    async fn set_gate_rules(&self, rules: &[GateRule], now: Timestamp) -> Result<bool> {
+        gates::set_rules(&self.0, rules, now).await
+    }
+
+    async fn gates(&self) -> Result<Vec<Gate>> {
+        gates::list(&self.0).await
     }
 }
 

@@ -48,6 +48,7 @@ const TABLES: &[Table] = &[
             ("started_seq", Int),
             ("started_at", Int),
             ("ended_at", Int),
+            ("deadline_ms", Int),
         ],
         key: 1,
     },
@@ -74,7 +75,20 @@ const TABLES: &[Table] = &[
         key: 2,
     },
     Table { name: "ready", columns: QUEUE, key: 1 },
-    Table { name: "delayed", columns: QUEUE, key: 1 },
+    Table {
+        name: "delayed",
+        columns: &[
+            ("n", Int),
+            ("tree", Int),
+            ("priority", Int),
+            ("due", Int),
+            ("attempt", Int),
+            ("base", Int),
+            ("token", Int),
+            ("gate", Int),
+        ],
+        key: 1,
+    },
     Table {
         name: "waiting",
         columns: &[
@@ -102,6 +116,8 @@ const TABLES: &[Table] = &[
             ("node", Int),
             ("started_at", Int),
             ("progress", Real),
+            ("executor_gate", Int),
+            ("key_gate", Int),
         ],
         key: 1,
     },
@@ -175,6 +191,36 @@ const TABLES: &[Table] = &[
         ],
         key: 2,
     },
+    Table {
+        name: "gate_rules",
+        columns: &[
+            ("n", Int),
+            ("scope", Int),
+            ("name", Text),
+            ("prefix", Int),
+            ("max_running", Int),
+            ("spacing", Int),
+            ("burst", Int),
+        ],
+        key: 1,
+    },
+    // Behind the queues: SQLite counts at gates what comes into them, and here come the counts as they were.
+    Table {
+        name: "gates",
+        columns: &[
+            ("n", Int),
+            ("scope", Int),
+            ("name", Text),
+            ("max_running", Int),
+            ("spacing", Int),
+            ("burst", Int),
+            ("running", Int),
+            ("parked", Int),
+            ("opens_at", Int),
+        ],
+        key: 1,
+    },
+    Table { name: "keyed", columns: &[("n", Int), ("gate", Int)], key: 1 },
     Table { name: "cursors", columns: &[("name", Text), ("seq", Int)], key: 1 },
     Table {
         name: "origins",
@@ -278,6 +324,8 @@ async fn count_on<W: Work>(target: &mut W) -> Result<()> {
             "SELECT n FROM trees UNION ALL SELECT n FROM removed_trees",
         ),
         ("pg_get_serial_sequence('apflow.sessions', 'n')", "SELECT n FROM sessions"),
+        ("pg_get_serial_sequence('apflow.gates', 'n')", "SELECT n FROM gates"),
+        ("pg_get_serial_sequence('apflow.gate_rules', 'n')", "SELECT n FROM gate_rules"),
     ];
     for (sequence, keys) in highest {
         let text = format!(

@@ -164,6 +164,10 @@ impl Checker<'_> {
                 tree.start(task, event.attempt, edges)
             }
             EventKind::TaskProgress => tree.task(task_of(event)?).holds(event.attempt),
+            EventKind::TaskFailed if ran_out_of_time(event) => {
+                self.summary.failed += 1;
+                tree.expire(task_of(event)?, event.attempt)
+            }
             EventKind::TaskCompleted
             | EventKind::TaskFailed
             | EventKind::TaskRetrying
@@ -189,6 +193,12 @@ fn task_of(event: &Event) -> Result<&TaskId, String> {
 
 fn ensure(holds: bool, problem: impl Fn() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(problem()) }
+}
+
+/// Whether it is about a task that the deadline of its execution ended, see [`apflow_core::store::deadline_exceeded`].
+fn ran_out_of_time(event: &Event) -> bool {
+    let code = event.data.as_ref().map(|data| data.value()["error"]["code"].clone());
+    code.is_some_and(|code| code == "deadline_exceeded")
 }
 
 impl TreeHistory {
@@ -286,6 +296,20 @@ impl TreeHistory {
         ensure(!before, || "it was cancelled before".into())?;
         ensure(run.is_none_or(|run| run == attempt), || {
             format!("attempt {} is running", run.unwrap_or_default())
+        })
+    }
+
+    /// The execution has run out of time, whether the task ran or not.
+    fn expire(&mut self, id: &TaskId, attempt: u32) -> Result<(), String> {
+        self.failed.insert(id.clone());
+        let open = self.open;
+        let task = self.task(id);
+        let (run, newest) = (task.run.take(), task.newest);
+        task.newest = attempt;
+        task.last = Some(EventKind::TaskFailed);
+        ensure(open, || "no execution is under way".into())?;
+        ensure(run.map_or(attempt > newest, |run| run == attempt), || {
+            format!("attempt {} is the newest", run.unwrap_or(newest))
         })
     }
 

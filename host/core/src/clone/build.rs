@@ -46,6 +46,7 @@ pub fn build(
             metadata: None,
             retry: None,
             timeout_ms: None,
+            concurrency_key: None,
             has_children: false,
         };
         let link = selection.links[at];
@@ -63,8 +64,15 @@ pub fn build(
     }
     let id = TreeId::new(ids.first().map(TaskId::as_str).unwrap_or_default());
     let owner = sources.first().and_then(|root| root.user_id.clone());
+    let deadline = sources.first().and_then(|root| root.deadline_ms);
     Ok(NewClone {
-        tree: NewTree { id, user_id: request.user_id.clone().or(owner), tasks, schedule: None },
+        tree: NewTree {
+            id,
+            user_id: request.user_id.clone().or(owner),
+            tasks,
+            schedule: None,
+            deadline_ms: request.changes.deadline_ms.unwrap_or(deadline),
+        },
         origins,
     })
 }
@@ -126,6 +134,10 @@ fn copy(
         metadata: changes.metadata.clone().unwrap_or_else(|| definition.metadata.clone()),
         retry: changes.retry.unwrap_or(definition.retry),
         timeout_ms: changes.timeout_ms.unwrap_or(definition.timeout_ms),
+        concurrency_key: changes
+            .concurrency_key
+            .clone()
+            .unwrap_or_else(|| definition.concurrency_key.clone()),
         ..skeleton
     }
 }
@@ -134,7 +146,7 @@ fn copy(
 pub fn preview(clone: &NewClone, now: Timestamp) -> Vec<Task> {
     let tree = &clone.tree;
     let id_of = |at: usize| tree.tasks[at].id.clone();
-    let view = |(new, origin): (&NewTask, &Origin)| {
+    let view = |(at, (new, origin)): (usize, (&NewTask, &Origin))| {
         let mut task = Task {
             id: new.id.clone(),
             parent_id: new.parent.map(id_of),
@@ -175,6 +187,8 @@ pub fn preview(clone: &NewClone, now: Timestamp) -> Vec<Task> {
             metadata: new.metadata.clone(),
             retry: new.retry,
             timeout_ms: new.timeout_ms,
+            deadline_ms: tree.deadline_ms.filter(|_| at == 0),
+            concurrency_key: new.concurrency_key.clone(),
             blocked_by: None,
             is_link: origin.link,
             defined_inputs: None,
@@ -184,5 +198,5 @@ pub fn preview(clone: &NewClone, now: Timestamp) -> Vec<Task> {
         }
         task
     };
-    tree.tasks.iter().zip(&clone.origins).map(view).collect()
+    tree.tasks.iter().zip(&clone.origins).enumerate().map(view).collect()
 }

@@ -1,5 +1,6 @@
 //! The loops beside the dispatcher, one a file.
 
 pub(crate) mod collectors;
+pub(crate) mod deadlines;
 pub(crate) mod schedules;
 pub(crate) mod session;

@@ -61,6 +61,10 @@ pub(super) struct NewTask {
     retry: Option<Retry>,
     /// Longest time for one attempt, in milliseconds.
     timeout_ms: Option<u32>,
+    /// Longest time for one execution of the tree, in milliseconds; only a root has one.
+    deadline_ms: Option<u32>,
+    /// Tasks with the same key, in whatever trees, run one at a time, or as the operator's rule for the key says.
+    concurrency_key: Option<String>,
     /// `once`, `interval`, `cron`, `daily`, `weekly` or `monthly`; only the root may have a schedule.
     schedule_type: Option<String>,
     /// In the form that the type says; at most 100 characters.
@@ -142,6 +146,10 @@ pub(super) struct TaskChanges {
     retry: Option<Retry>,
     /// New timeout of one attempt in milliseconds.
     timeout_ms: Option<u32>,
+    /// New deadline of executions in milliseconds; only of a root.
+    deadline_ms: Option<u32>,
+    /// New concurrency key.
+    concurrency_key: Option<String>,
     /// `once`, `interval`, `cron`, `daily`, `weekly` or `monthly`; null takes the schedule away.
     schedule_type: Option<String>,
     /// In the form that the type says; at most 100 characters.
@@ -193,6 +201,10 @@ pub(super) struct CloneChanges {
     retry: Option<Retry>,
     /// New timeout of one attempt in milliseconds.
     timeout_ms: Option<u32>,
+    /// New deadline of executions in milliseconds; only of a root.
+    deadline_ms: Option<u32>,
+    /// New concurrency key.
+    concurrency_key: Option<String>,
 }
 
 /// Which tree an idempotency key stands for.
@@ -317,6 +329,10 @@ pub(super) struct Task {
     retry: Option<Retry>,
     /// Longest time for one attempt, in milliseconds.
     timeout_ms: Option<u32>,
+    /// Longest time for one execution of the tree, in milliseconds; only a root has one.
+    deadline_ms: Option<u32>,
+    /// Tasks with the same key, in whatever trees, run one at a time, or as the operator's rule for the key says.
+    concurrency_key: Option<String>,
     /// The failed or cancelled dependency that it waits behind.
     blocked_by: Option<String>,
 }

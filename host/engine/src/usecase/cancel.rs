@@ -1,11 +1,26 @@
 //! Cancelling and deleting.
 
-use apflow_core::error::Result;
-use apflow_core::id::TaskId;
-use apflow_core::store::{CancelRequest, CancelResult, Deleted};
+use std::sync::Arc;
 
-use crate::engine::Engine;
+use apflow_core::error::Result;
+use apflow_core::id::{TaskId, TaskKey, Token};
+use apflow_core::store::{CancelRequest, CancelResult, Deleted, TreeEnd};
+
+use crate::engine::{Engine, Shared};
 use crate::hooks;
+
+/// Stops the runs of tasks that the store has taken out of their executions, and tells everyone.
+pub(crate) fn withdrawn(shared: &Arc<Shared>, interrupted: Vec<(TaskKey, Token)>, ended: Vec<TreeEnd>) {
+    for (key, token) in interrupted {
+        shared.runs.interrupt(key, token);
+    }
+    if !ended.is_empty() {
+        hooks::trees_ended(shared, &ended);
+        shared.schedules.executions_ended();
+    }
+    shared.events.written(ended);
+    shared.work_appeared();
+}
 
 impl Engine {
     /// Cancels tasks and, with `cascade`, what is below them and what requires them. Running components are interrupted;
@@ -22,15 +37,7 @@ impl Engine {
         let message = message.unwrap_or_else(|| "Cancelled by user".into());
         let request = CancelRequest { tasks: ids, cascade, message, now: self.0.now() };
         let done = self.0.store.cancel(request).await?;
-        for (key, token) in done.interrupted {
-            self.0.runs.interrupt(key, token);
-        }
-        if !done.ended.is_empty() {
-            hooks::trees_ended(&self.0, &done.ended);
-            self.0.schedules.executions_ended();
-        }
-        self.0.events.written(done.ended);
-        self.0.work_appeared();
+        withdrawn(&self.0, done.interrupted, done.ended);
         Ok(done.results)
     }
 

@@ -1,6 +1,7 @@
 //! "Why is this not running?"
 
 use apflow_core::error::{Error, Result};
+use apflow_core::gate::{Gate, GateScope};
 use apflow_core::id::TaskId;
 use apflow_core::store::{QueueFacts, QueuePlace};
 use apflow_core::task::TaskStatus;
@@ -12,7 +13,7 @@ use crate::engine::Engine;
 /// One reason why a task is not running.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Blocker {
-    /// `not_executed`, `finished`, `dependency`, `blocked`, `due`, `limit`, `queue`, `executor_not_found`,
+    /// `not_executed`, `finished`, `dependency`, `blocked`, `due`, `limit`, `gate`, `queue`, `executor_not_found`,
     /// `executor_missing`, `circuit_open`.
     pub code: &'static str,
     /// A sentence.
@@ -32,7 +33,7 @@ pub struct Explanation {
     pub summary: String,
     /// The reasons; empty while it runs.
     pub blockers: Vec<Blocker>,
-    /// Ready tasks that leave before it, if it is ready.
+    /// Tasks that leave before it, if it is ready or parked: of the queue, or of those parked with it.
     pub position: Option<u64>,
 }
 
@@ -48,7 +49,7 @@ impl Engine {
             blockers.extend(self.executor_blocker(&facts));
         }
         let position = match facts.place {
-            QueuePlace::Ready(ahead) => Some(ahead),
+            QueuePlace::Ready(ahead) | QueuePlace::Parked(_, ahead) => Some(ahead),
             _ => None,
         };
         let summary = match blockers.first() {
@@ -98,6 +99,7 @@ impl Engine {
                 message: format!("It is put off until {due}"),
                 data: json!({ "due": due }),
             }],
+            QueuePlace::Parked(gate, ahead) => vec![self.gate_blocker(gate, *ahead)],
             QueuePlace::Ready(ahead) => vec![self.ready_blocker(*ahead)],
         }
     }
@@ -116,6 +118,32 @@ impl Engine {
         }
         let message = format!("It is ready and about to start; {ahead} tasks leave before it");
         Blocker { code: "queue", message, data: json!({ "ahead": ahead }) }
+    }
+
+    fn gate_blocker(&self, gate: &Gate, ahead: u64) -> Blocker {
+        let of = match gate.scope {
+            GateScope::Executor => format!("tasks of executor '{}'", gate.name),
+            GateScope::Key => format!("tasks with concurrency_key '{}'", gate.name),
+        };
+        let why = match gate.limits.max_running {
+            Some(max) if gate.running >= max => {
+                format!("{} of {max} {of} that may run at a time are running", gate.running)
+            }
+            _ => format!("the rate of {of} lets the next one start at {}", gate.opens_at),
+        };
+        let max_running = gate.limits.max_running;
+        Blocker {
+            code: "gate",
+            message: format!("It is parked: {why}, and {ahead} of them leave before it"),
+            data: json!({
+                "scope": gate.scope,
+                "name": gate.name,
+                "running": gate.running,
+                "max_running": max_running,
+                "opens_at": gate.limits.rate.map(|_| gate.opens_at),
+                "ahead": ahead,
+            }),
+        }
     }
 
     fn executor_blocker(&self, facts: &QueueFacts) -> Option<Blocker> {

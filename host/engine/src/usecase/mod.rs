@@ -1,6 +1,6 @@
 //! What a door or an embedder may do, one family a file: check, then one store verb.
 
-mod cancel;
+pub(crate) mod cancel;
 mod clone;
 pub(crate) mod create;
 pub(crate) mod execute;

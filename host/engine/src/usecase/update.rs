@@ -3,6 +3,7 @@
 use apflow_core::clone::check_mutable;
 use apflow_core::draft::{MAX_EXECUTOR_BYTES, kind_of, read_dependencies};
 use apflow_core::error::{Error, ErrorCode, Result};
+use apflow_core::gate::MAX_KEY_BYTES;
 use apflow_core::id::TaskId;
 use apflow_core::inputs::references;
 use apflow_core::json::Json;
@@ -158,7 +159,9 @@ fn read_field(
             other => return Err(format!("'description': a string is expected, not {}", kind_of(&other))),
         },
         "retry" => patch.retry = Some(read_retry(value)?),
-        "timeout_ms" => patch.timeout_ms = Some(read_timeout(&value)?),
+        "timeout_ms" => patch.timeout_ms = Some(read_milliseconds(field, &value)?),
+        "deadline_ms" => patch.deadline_ms = Some(read_milliseconds(field, &value)?),
+        "concurrency_key" => patch.concurrency_key = Some(read_key(value)?),
         "dependencies" => {
             let list = read_dependencies(&value).map_err(|problem| format!("'dependencies': {problem}"))?;
             patch.dependencies = Some(
@@ -215,12 +218,22 @@ fn read_retry(value: Value) -> Result<Option<RetryPolicy>, String> {
     Ok(Some(policy))
 }
 
-fn read_timeout(value: &Value) -> Result<Option<u32>, String> {
+fn read_key(value: Value) -> Result<Option<String>, String> {
+    match value {
+        Value::Null => Ok(None),
+        Value::String(key) if !key.is_empty() && key.len() <= MAX_KEY_BYTES => Ok(Some(key)),
+        other => {
+            Err(format!("'concurrency_key' is {other}, a string of 1 to {MAX_KEY_BYTES} bytes is expected"))
+        }
+    }
+}
+
+fn read_milliseconds(field: &str, value: &Value) -> Result<Option<u32>, String> {
     if value.is_null() {
         return Ok(None);
     }
     match value.as_u64().and_then(|number| u32::try_from(number).ok()) {
         Some(number) if number > 0 => Ok(Some(number)),
-        _ => Err(format!("'timeout_ms' is {value}, a whole number of milliseconds above 0 is expected")),
+        _ => Err(format!("'{field}' is {value}, a whole number of milliseconds above 0 is expected")),
     }
 }

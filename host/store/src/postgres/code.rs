@@ -13,11 +13,13 @@ use crate::database::sql;
 use crate::rows::status_number;
 use crate::verbs::clone::{CREATED, LINK};
 use crate::verbs::finished::{DELAY, RETRY};
+use crate::verbs::gates::{ANY, AWAITED, EXECUTOR, KEY, rule_of};
 use crate::verbs::skeleton::NEWEST;
 
 /// In the order of their use of each other.
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     include_str!("functions/settle.sql"),
+    include_str!("functions/gates.sql"),
     include_str!("functions/turn.sql"),
     include_str!("functions/tree.sql"),
     include_str!("functions/clone.sql"),
@@ -26,6 +28,9 @@ const FILES: [&str; 5] = [
 
 /// The advisory lock for taking keys; "keys" in ASCII.
 const KEYS_LOCK: i64 = 0x6b65_7973;
+
+/// The advisory lock for what stands at gates; "gate" in ASCII.
+const GATES_LOCK: i64 = 0x6761_7465;
 
 /// The functions of this build.
 pub(super) struct Code {
@@ -49,6 +54,12 @@ fn filled(text: &str) -> String {
         ("retry", RETRY.to_string()),
         ("delay", DELAY.to_string()),
         ("keys_lock", KEYS_LOCK.to_string()),
+        ("gates_lock", GATES_LOCK.to_string()),
+        ("executor_gate", EXECUTOR.to_string()),
+        ("key_gate", KEY.to_string()),
+        ("rule_of_gate", rule_of("gates.scope", "gates.name")),
+        ("awaited", AWAITED.to_owned()),
+        ("any", ANY.to_string()),
         ("link", LINK.to_string()),
         ("created", CREATED.to_string()),
         ("newest_attempt", NEWEST.to_owned()),

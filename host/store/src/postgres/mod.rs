@@ -28,6 +28,7 @@ pub(crate) const MIGRATIONS: Files = &[
     ("origins", include_str!("../../../../migrations/postgres/0002_origins.sql")),
     ("receipts", include_str!("../../../../migrations/postgres/0003_receipts.sql")),
     ("schedules", include_str!("../../../../migrations/postgres/0004_schedules.sql")),
+    ("gates", include_str!("../../../../migrations/postgres/0005_gates.sql")),
 ];
 
 /// An open database.

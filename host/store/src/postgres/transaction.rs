@@ -130,7 +130,7 @@ impl Work for Writing {
 const fn call(step: Step) -> &'static str {
     match step {
         Step::Arm => "SELECT * FROM arm($1, $2, $3, $4, $5, $6, $7)",
-        Step::Withdraw => "SELECT * FROM withdraw($1, $2, $3)",
+        Step::Withdraw => "SELECT * FROM withdraw($1, $2, $3, $4)",
         Step::Reopen => "SELECT * FROM reopen($1)",
         Step::Move => "SELECT * FROM move($1, $2)",
         Step::Redefine => "SELECT * FROM redefine($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -146,6 +146,10 @@ const fn call(step: Step) -> &'static str {
         Step::CloseSession => "SELECT * FROM close_session($1, $2, $3)",
         Step::Rescue => "SELECT * FROM rescue($1)",
         Step::SetCursor => "SELECT * FROM set_cursor($1, $2)",
+        Step::SetGateRules => "SELECT * FROM set_gate_rules($1, $2)",
+        Step::GiveKeys => "SELECT * FROM give_keys($1, $2)",
+        Step::Regate => "SELECT * FROM regate($1, $2)",
+        Step::SetDeadline => "SELECT * FROM set_deadline($1, $2)",
     }
 }
 

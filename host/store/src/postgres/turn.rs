@@ -95,8 +95,7 @@ impl Turner {
 
 /// Binds a turn by columns.
 fn statement<'q>(turn: &'q Turn, finished: &'q [Finished<'_>]) -> Statement<'q> {
-    let text =
-        "SELECT * FROM turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+    let text = "SELECT * FROM turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
     let reports = reports(&turn.progress);
     sqlx::query(text)
         .bind(turn.now.as_micros())
@@ -117,6 +116,7 @@ fn statement<'q>(turn: &'q Turn, finished: &'q [Finished<'_>]) -> Statement<'q> 
         .bind(column(&reports, |report| report.2))
         .bind(column(&reports, |report| report.3))
         .bind(column(&reports, |report| report.4))
+        .bind(turn.started_first)
 }
 
 fn column<'r, R, T>(rows: &'r [R], value: impl Fn(&'r R) -> T) -> Vec<T> {

@@ -3,6 +3,7 @@
 //! said in the migration.
 
 mod connect;
+mod gates;
 mod insert;
 mod procedure;
 mod scratch;
@@ -30,6 +31,7 @@ pub(crate) const MIGRATIONS: Files = &[
     ("origins", include_str!("../../../../migrations/sqlite/0002_origins.sql")),
     ("receipts", include_str!("../../../../migrations/sqlite/0003_receipts.sql")),
     ("schedules", include_str!("../../../../migrations/sqlite/0004_schedules.sql")),
+    ("gates", include_str!("../../../../migrations/sqlite/0005_gates.sql")),
 ];
 
 /// The location of a database that has no file.

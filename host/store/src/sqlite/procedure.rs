@@ -6,7 +6,7 @@
 //! subquery.
 
 use super::scratch::{CLEAR, SCRATCH};
-use super::{insert, settle, steps, turn};
+use super::{gates, insert, settle, steps, turn};
 
 /// A procedure: called by `INSERT INTO name VALUES (parameters…)`.
 pub(super) struct Procedure {
@@ -17,7 +17,7 @@ pub(super) struct Procedure {
 }
 
 /// All of them; `clear_scratch` takes anything.
-pub(super) fn all() -> [Procedure; 10] {
+pub(super) fn all() -> [Procedure; 14] {
     let procedure = |name, parameters, body| Procedure { name, parameters, body };
     [
         procedure("plant", "now, id, owner, tasks, execute", &insert::PLANT),
@@ -27,8 +27,12 @@ pub(super) fn all() -> [Procedure; 10] {
         procedure("block_dependents", "now", &settle::BLOCK_DEPENDENTS),
         procedure("settle", "now", &settle::SETTLE),
         procedure("claim_ready", "now, most", &turn::CLAIM_READY),
+        procedure("offer_parked", "gate, room", gates::OFFER_PARKED),
+        procedure("consider", "now, n, executor_gate, key_gate", &gates::CONSIDER),
+        procedure("claim_gated", "now, most", &gates::CLAIM_GATED),
+        procedure("promote", "now", &gates::PROMOTE),
         procedure("take_back", "now", &steps::TAKE_BACK),
-        procedure("withdraw", "now, tasks, error", &steps::WITHDRAW),
+        procedure("withdraw", "now, tasks, error, kind", &steps::WITHDRAW),
         procedure("clear_scratch", "anything", CLEAR),
     ]
 }

@@ -32,7 +32,16 @@ CREATE TEMP TABLE counted (
 -- Claimed tasks, in the order of the queue.
 CREATE TEMP TABLE claimed (
     pos INTEGER PRIMARY KEY, n INTEGER NOT NULL, tree INTEGER NOT NULL, attempt INTEGER NOT NULL,
-    base INTEGER NOT NULL, token INTEGER NOT NULL, priority INTEGER NOT NULL
+    base INTEGER NOT NULL, token INTEGER NOT NULL, priority INTEGER NOT NULL,
+    executor_gate INTEGER, key_gate INTEGER
+);
+
+-- Tasks that could be claimed, if their gates let them: `parked` is the gate at which one stands, `full` the one that stops
+-- it.
+CREATE TEMP TABLE offered (
+    n INTEGER PRIMARY KEY, tree INTEGER NOT NULL, priority INTEGER NOT NULL, due INTEGER NOT NULL,
+    attempt INTEGER NOT NULL, base INTEGER NOT NULL, token INTEGER NOT NULL, parked INTEGER,
+    executor_gate INTEGER, key_gate INTEGER, full INTEGER
 );
 
 -- The keys of a tree that is being written.
@@ -45,5 +54,5 @@ CREATE TEMP TABLE planned (n INTEGER PRIMARY KEY, waiting_on INTEGER NOT NULL, c
 /// Empties them again.
 pub(super) const CLEAR: &str = "
 DELETE FROM guard; DELETE FROM finished; DELETE FROM blocked; DELETE FROM released; DELETE FROM counted;
-DELETE FROM claimed;
+DELETE FROM claimed; DELETE FROM offered;
 ";

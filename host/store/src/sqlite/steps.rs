@@ -4,15 +4,17 @@ use std::sync::LazyLock;
 
 use apflow_core::event::EventKind;
 
+use super::gates::{GIVE_KEYS, REGATE, SET_DEADLINE, SET_GATE_RULES};
 use super::settle::ENDED;
 use crate::database::Step;
 use crate::verbs::clone::{CREATED, LINK};
-use crate::verbs::finished::{CANCELLED, COMPLETED};
+use crate::verbs::finished::{COMPLETED, FAILED};
 use crate::verbs::skeleton::NEWEST;
 
 const TREE_STARTED: i64 = EventKind::TreeStarted.number();
 const TREE_DELETED: i64 = EventKind::TreeDeleted.number();
 const TASK_BLOCKED: i64 = EventKind::TaskBlocked.number();
+const TASK_FAILED: i64 = EventKind::TaskFailed.number();
 const TASK_CANCELLED: i64 = EventKind::TaskCancelled.number();
 const TASK_RESCUED: i64 = EventKind::TaskRescued.number();
 const TASK_UPDATED: i64 = EventKind::TaskUpdated.number();
@@ -37,13 +39,17 @@ pub(super) fn text(step: Step) -> &'static str {
         Step::CloseSession => &CLOSE_SESSION,
         Step::Rescue => &RESCUE,
         Step::SetCursor => SET_CURSOR,
+        Step::SetGateRules => &SET_GATE_RULES,
+        Step::GiveKeys => &GIVE_KEYS,
+        Step::Regate => &REGATE,
+        Step::SetDeadline => SET_DEADLINE,
     }
 }
 
 /// A step in a transaction of its own.
 pub(super) fn alone(step: Step) -> &'static str {
-    static TEXTS: LazyLock<[(Step, String); 3]> = LazyLock::new(|| {
-        [Step::OpenSession, Step::CloseSession, Step::Rescue]
+    static TEXTS: LazyLock<[(Step, String); 4]> = LazyLock::new(|| {
+        [Step::OpenSession, Step::CloseSession, Step::Rescue, Step::SetGateRules]
             .map(|step| (step, format!("BEGIN IMMEDIATE; {} COMMIT;", text(step))))
     });
     // A single statement is a transaction by itself.
@@ -87,7 +93,7 @@ DELETE FROM planned;
 static CANCEL: LazyLock<String> = LazyLock::new(|| {
     format!(
         "
-INSERT INTO withdraw VALUES ($1, $2, $3);
+INSERT INTO withdraw VALUES ($1, $2, $3, $4);
 INSERT INTO block_dependents VALUES ($1);
 INSERT INTO settle VALUES ($1);
 SELECT n AS interrupted, token FROM finished WHERE node IS NOT NULL ORDER BY n;
@@ -99,36 +105,37 @@ INSERT INTO clear_scratch VALUES (0);
 });
 
 /// Takes tasks out of whatever queue they are in. The attempt of a run is the run's; another entry needs a number of its
-/// own, which is 0 for a task that never ran.
+/// own. That is 0 for a task that is cancelled before it ran, which is final; one that failed so may do it again.
 pub(super) static WITHDRAW: LazyLock<String> = LazyLock::new(|| {
     let queued = |queue: &str, open: &str| {
         format!(
             "
 INSERT INTO finished (n, tree, kind, open, blocked, attempt, token, error)
-SELECT q.n, q.tree, {CANCELLED}, {open}, 1 - {open}, q.attempt + (q.attempt > 0), q.token, NEW.error
+SELECT q.n, q.tree, NEW.kind, {open}, 1 - {open}, q.attempt + (q.attempt > 0 OR NEW.kind = {FAILED}), q.token, NEW.error
   FROM json_each(NEW.tasks) AS j CROSS JOIN {queue} q ON q.n = j.value;"
         )
     };
     format!(
         "
 INSERT INTO finished (n, tree, kind, open, blocked, attempt, token, node, started_at, error)
-SELECT r.n, r.tree, {CANCELLED}, 1, 0, r.attempt, r.token, r.node, r.started_at, NEW.error
+SELECT r.n, r.tree, NEW.kind, 1, 0, r.attempt, r.token, r.node, r.started_at, NEW.error
   FROM json_each(NEW.tasks) AS j CROSS JOIN running r ON r.n = j.value;
 {}{}{}
 INSERT INTO finished (n, tree, kind, open, blocked, attempt, token, error)
-SELECT t.n, t.tree, {CANCELLED}, 0, 0, coalesce(max(d.attempt) + 1, 0), coalesce(max(d.token), 0), NEW.error
+SELECT t.n, t.tree, NEW.kind, 0, 0, coalesce(max(d.attempt) + 1, 0), coalesce(max(d.token), 0), NEW.error
   FROM json_each(NEW.tasks) AS j CROSS JOIN tasks t ON t.n = j.value LEFT JOIN done d ON d.n = t.n
  WHERE NOT EXISTS (SELECT 1 FROM finished f WHERE f.n = t.n)
  GROUP BY t.n;
 
 INSERT INTO done (n, attempt, status, node, started_at, ended_at, token, error)
-SELECT n, attempt, {CANCELLED}, node, started_at, NEW.now, token, error FROM finished;
+SELECT n, attempt, NEW.kind, node, started_at, NEW.now, token, error FROM finished;
 DELETE FROM running WHERE n IN (SELECT n FROM finished);
 DELETE FROM ready WHERE n IN (SELECT n FROM finished);
 DELETE FROM delayed WHERE n IN (SELECT n FROM finished);
 DELETE FROM waiting WHERE n IN (SELECT n FROM finished);
 INSERT INTO events (tree, n, attempt, kind, at, started_at)
-SELECT tree, n, attempt, {TASK_CANCELLED}, NEW.now, started_at FROM finished ORDER BY n;
+SELECT tree, n, attempt, CASE NEW.kind WHEN {FAILED} THEN {TASK_FAILED} ELSE {TASK_CANCELLED} END, NEW.now, started_at
+  FROM finished ORDER BY n;
 ",
         queued("ready", "1"),
         queued("delayed", "1"),
@@ -142,10 +149,10 @@ INSERT OR REPLACE INTO reopened (n, attempt)
 SELECT n, max(attempt) FROM done WHERE n = $1 GROUP BY n";
 
 const MOVE: &str = "
-UPDATE ready SET priority = $2 WHERE n = $1;
-UPDATE waiting SET priority = $2 WHERE n = $1;
-UPDATE delayed SET priority = $2 WHERE n = $1;
-UPDATE running SET priority = $2 WHERE n = $1;";
+UPDATE ready SET priority = $2 - 4 * (priority < 0) WHERE n = $1;
+UPDATE waiting SET priority = $2 - 4 * (priority < 0) WHERE n = $1;
+UPDATE delayed SET priority = $2 - 4 * (priority < 0) WHERE n = $1;
+UPDATE running SET priority = $2 - 4 * (priority < 0) WHERE n = $1;";
 
 static REDEFINE: LazyLock<String> = LazyLock::new(|| {
     format!(
@@ -189,6 +196,7 @@ DELETE FROM reopened WHERE n IN {doomed};
 DELETE FROM schedules WHERE n IN {doomed};
 DELETE FROM schedule_runs WHERE n IN {doomed};
 DELETE FROM origins WHERE n IN {doomed};
+DELETE FROM keyed WHERE n IN {doomed};
 "
     )
 });

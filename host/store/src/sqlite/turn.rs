@@ -13,6 +13,7 @@ use apflow_core::lease::Session;
 use apflow_core::store::{Turn, TurnOutcome};
 
 use super::SqliteStore;
+use super::gates::{START, WAKE};
 use super::settle::ENDED;
 use super::transaction::Statement;
 use crate::database::Failure;
@@ -21,14 +22,17 @@ use crate::rows::to_json;
 use crate::verbs::answer::Reader;
 use crate::verbs::clone::LINK;
 use crate::verbs::finished::{COMPLETED, DELAY, FAILED, Finished, RETRY, reports};
+use crate::verbs::gates::AWAITED;
 use crate::verbs::session::lease_lost;
 
-const TASK_STARTED: i64 = EventKind::TaskStarted.number();
 const TASK_PROGRESS: i64 = EventKind::TaskProgress.number();
 const TASK_COMPLETED: i64 = EventKind::TaskCompleted.number();
 const TASK_FAILED: i64 = EventKind::TaskFailed.number();
 const TASK_RETRYING: i64 = EventKind::TaskRetrying.number();
 const TASK_DELAYED: i64 = EventKind::TaskDelayed.number();
+
+/// Later than any time.
+const NEVER: i64 = i64::MAX;
 
 pub(super) async fn turn(store: &SqliteStore, turn: &Turn) -> Result<TurnOutcome> {
     let mut reader = Reader::default();
@@ -53,6 +57,7 @@ fn statement(turn: &Turn) -> Result<Statement> {
         progress: !turn.progress.is_empty(),
         finished: !finished.is_empty(),
         failed: finished.iter().any(|run| run.kind == FAILED),
+        started_first: turn.started_first,
     };
     // Documents go in as strings of JSON text, so that they come out as they were, whatever their depth.
     let rows: Vec<_> = finished
@@ -78,12 +83,13 @@ struct Parts {
     progress: bool,
     finished: bool,
     failed: bool,
+    started_first: bool,
 }
 
 impl Parts {
     fn text(self) -> &'static str {
-        static TEXTS: [OnceLock<String>; 8] = [const { OnceLock::new() }; 8];
-        let bits = [self.progress, self.finished, self.failed];
+        static TEXTS: [OnceLock<String>; 16] = [const { OnceLock::new() }; 16];
+        let bits = [self.progress, self.finished, self.failed, self.started_first];
         let index = bits.iter().fold(0, |index, bit| 2 * index + usize::from(*bit));
         TEXTS[index].get_or_init(|| self.build())
     }
@@ -95,12 +101,13 @@ impl Parts {
             (self.finished, "INSERT INTO record_runs VALUES ($1, $4);"),
             (self.failed, "INSERT INTO block_dependents VALUES ($1);"),
             (self.finished, "INSERT INTO settle VALUES ($1);"),
-            (true, "INSERT INTO claim_ready VALUES ($1, $6);"),
+            (true, CLAIM),
+            (self.started_first, "INSERT INTO promote VALUES ($1);"),
             (true, TOUCHED),
             (true, &CLAIMED),
             (self.finished, LOST),
             (self.finished, ENDED),
-            (true, SUMMARY),
+            (true, &SUMMARY),
             (true, "INSERT INTO clear_scratch VALUES (0); COMMIT;"),
         ];
         pieces.into_iter().filter(|(wanted, _)| *wanted).map(|(_, piece)| piece).collect()
@@ -110,7 +117,7 @@ impl Parts {
 /// The text of a turn that needs everything, for the test that looks at plans.
 #[cfg(test)]
 pub(super) fn whole_text() -> &'static str {
-    Parts { progress: true, finished: true, failed: true }.text()
+    Parts { progress: true, finished: true, failed: true, started_first: true }.text()
 }
 
 const BEGIN: &str = "
@@ -165,22 +172,23 @@ SELECT tree, n, attempt,
     )
 });
 
+/// Another process may have made the first gate a moment ago.
+const CLAIM: &str = "
+INSERT INTO claim_ready SELECT $1, $6 WHERE NOT EXISTS (SELECT 1 FROM gates);
+INSERT INTO claim_gated SELECT $1, $6 WHERE EXISTS (SELECT 1 FROM gates);
+";
+
 /// Moves what is due to ready, then takes the head of the queue.
 pub(super) static CLAIM_READY: LazyLock<String> = LazyLock::new(|| {
     format!(
         "
-INSERT INTO ready (n, tree, priority, due, attempt, base, token)
-SELECT n, tree, priority, due, attempt, base, token FROM delayed WHERE due <= NEW.now;
-DELETE FROM delayed WHERE due <= NEW.now;
-
+{WAKE}
 INSERT INTO claimed (n, tree, attempt, base, token, priority)
 SELECT n, tree, attempt + 1, base, token + 1, priority FROM ready ORDER BY priority, due, n LIMIT NEW.most;
 DELETE FROM ready WHERE n IN (SELECT n FROM claimed);
-INSERT INTO running (n, tree, attempt, base, token, priority, node, started_at)
-SELECT n, tree, attempt, base, token, priority, (SELECT session FROM guard), NEW.now FROM claimed;
-INSERT INTO events (tree, n, attempt, kind, at)
-SELECT tree, n, attempt, {TASK_STARTED}, NEW.now FROM claimed ORDER BY pos;
-"
+{}
+",
+        *START
     )
 });
 
@@ -195,7 +203,7 @@ static CLAIMED: LazyLock<String> = LazyLock::new(|| {
     format!(
         "
 SELECT c.n AS claimed, c.tree, c.attempt, t.id, t.name, t.executor, t.inputs, t.params, t.more,
-       c.attempt - c.base, c.token, c.priority
+       c.attempt - c.base, c.token, c.priority & 3
   FROM claimed c CROSS JOIN tasks t ON t.n = c.n
  ORDER BY c.pos;
 -- A dependency of a claimed task is in no queue, so its status is what its newest attempt came to. A link is completed,
@@ -223,6 +231,13 @@ SELECT j.value->>0 AS lost, j.value->>1
  WHERE NOT EXISTS (SELECT 1 FROM finished f WHERE f.pos = j.key);
 ";
 
-const SUMMARY: &str = "
-SELECT EXISTS (SELECT 1 FROM ready) AS summary, (SELECT min(due) FROM delayed), coalesce((SELECT max(seq) FROM events), 0);
-";
+static SUMMARY: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "
+SELECT EXISTS (SELECT 1 FROM ready) OR EXISTS (SELECT 1 FROM gates WHERE {AWAITED} AND opens_at <= $1) AS summary,
+       nullif(min(coalesce((SELECT min(due) FROM delayed WHERE gate IS NULL), {NEVER}),
+                  coalesce((SELECT min(opens_at) FROM gates WHERE {AWAITED} AND opens_at > $1), {NEVER})), {NEVER}),
+       coalesce((SELECT max(seq) FROM events), 0);
+"
+    )
+});

@@ -10,6 +10,7 @@ use apflow_core::task::TaskStatus;
 use apflow_core::transition::{Change, transition};
 
 use super::answer::ended;
+use super::finished::CANCELLED;
 use super::skeleton::{STATUS, skeleton};
 use crate::database::{Database, Step, Work, arguments, replayed, sql};
 use crate::rows::{Cells as _, at, status, to_json};
@@ -85,7 +86,8 @@ async fn take(
     cancellation: &mut Cancellation,
 ) -> Result<()> {
     let error = TaskError::new(FailureKind::Cancelled, "cancelled", &*request.message);
-    let arguments = arguments![request.now, to_json("list of tasks", &keys)?, to_json("task error", &error)?];
+    let error = to_json("task error", &error)?;
+    let arguments = arguments![request.now, to_json("list of tasks", &keys)?, error, CANCELLED];
     work.step(Step::Withdraw, arguments, |row| {
         match row.what()? {
             "interrupted" => cancellation.interrupted.push((TaskKey(at(row, 0)?), Token(at(row, 1)?))),

@@ -9,7 +9,7 @@ use apflow_core::id::{TaskId, TreeKey};
 use apflow_core::store::Inserted;
 use apflow_core::task::{OriginType, TaskStatus};
 
-use super::insert::not_written;
+use super::insert::{beside, not_written};
 use super::skeleton::STATUS;
 use crate::database::{Database, Step, Work, arguments, replayed, sql};
 use crate::rows::{at, origin_number, status, to_json};
@@ -34,7 +34,10 @@ async fn insert_once<D: Database>(database: &D, clone: &NewClone, now: Timestamp
         Ok(tree) => tree,
         Err(failure) => return Err(not_written(database, work, &clone.tree, failure).await),
     };
-    let outcome = derive(&mut work, clone, tree, &originals, now).await;
+    let outcome = match beside(&mut work, tree, &clone.tree).await {
+        Ok(()) => derive(&mut work, clone, tree, &originals, now).await,
+        Err(error) => Err(error),
+    };
     work.end(outcome).await?;
     Ok(Inserted { tree, execution: None })
 }

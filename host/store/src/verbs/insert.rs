@@ -3,23 +3,28 @@
 
 use apflow_core::clock::Timestamp;
 use apflow_core::error::{Error, ErrorCode, Result};
-use apflow_core::id::TaskKey;
+use apflow_core::id::{TaskKey, TreeKey};
 use apflow_core::plan::{self, Node};
-use apflow_core::schedule::Schedule;
 use apflow_core::store::Inserted;
 use apflow_core::task::{OriginType, TaskStatus};
 use apflow_core::tree::{NewTask, NewTree};
 
-use super::schedules;
-use crate::database::{Database, Failure, Work, arguments, replayed, sql};
+use super::{gates, schedules};
+use crate::database::{Database, Failure, Step, Work, arguments, replayed, sql};
 use crate::error::{is_taken, store};
 use crate::rows::{More, at, to_json};
 
-/// Writes a tree with its schedule.
-pub(crate) async fn scheduled(
+/// Whether all of a tree stands in its tasks and what they depend on, as of most: it is then written in one hop.
+pub(crate) fn is_plain(tree: &NewTree) -> bool {
+    tree.schedule.is_none()
+        && tree.deadline_ms.is_none()
+        && tree.tasks.iter().all(|task| task.concurrency_key.is_none())
+}
+
+/// Writes a tree with what stands beside its tasks.
+pub(crate) async fn whole(
     database: &impl Database,
     tree: &NewTree,
-    schedule: &Schedule,
     execute: bool,
     now: Timestamp,
 ) -> Result<Inserted> {
@@ -29,11 +34,26 @@ pub(crate) async fn scheduled(
             Ok(key) => key,
             Err(failure) => return Err(not_written(database, work, tree, failure).await),
         };
-        let outcome = schedules::plant(&mut work, key, schedule).await;
+        let outcome = beside(&mut work, key, tree).await;
         work.end(outcome).await?;
         Ok(Inserted { tree: key, execution: execute.then_some(1) })
     };
     replayed(once).await
+}
+
+/// Writes what stands beside the tasks of a tree that was just written: its schedule, its deadline, the keys of its tasks.
+pub(super) async fn beside(work: &mut impl Work, key: TreeKey, tree: &NewTree) -> Result<()> {
+    if let Some(schedule) = &tree.schedule {
+        schedules::plant(work, key, schedule).await?;
+    }
+    if tree.deadline_ms.is_some() {
+        set_deadline(work, key, tree.deadline_ms).await?;
+    }
+    gates::plant(work, key, tree).await
+}
+
+pub(super) async fn set_deadline(work: &mut impl Work, key: TreeKey, deadline_ms: Option<u32>) -> Result<()> {
+    work.step(Step::SetDeadline, arguments![key.0, deadline_ms.map(i64::from)], |_| Ok(())).await
 }
 
 /// For each task, how many others it waits for.
@@ -66,6 +86,7 @@ pub(crate) fn more(task: &NewTask) -> Result<Option<String>> {
         metadata: task.metadata.clone(),
         retry: task.retry,
         timeout_ms: task.timeout_ms,
+        concurrency_key: task.concurrency_key.clone(),
         description: task.description.clone(),
     };
     more.with_schemas(&task.schemas).text()

@@ -8,6 +8,7 @@ use apflow_core::store::{Page, Progress, QueueFacts, QueuePlace, StatusCounts, T
 use apflow_core::task::{Attempt, Task, TaskStatus};
 use sqlx::SqlStr;
 
+use super::gates;
 use super::skeleton::{STATUS, below};
 use super::view::{COLUMNS, columns, tables, view};
 use crate::database::{Argument, Database, Dialect, arguments, sql};
@@ -116,14 +117,19 @@ pub(crate) async fn queue_facts<D: Database>(database: &D, id: &TaskId) -> Resul
     let stands = "CASE WHEN wd.blocked_by IS NULL THEN 0 ELSE 1 END";
     let dependencies = dialect.list_of(&format!("dt.id, {status_of}, e.required, {stands}"), "e.pos");
     let text = format!(
-        "SELECT {}, r.n IS NOT NULL, w.waiting_on, w.blocked_by IS NOT NULL, y.due,
+        "SELECT {}, r.n IS NOT NULL, w.waiting_on, w.blocked_by IS NOT NULL, CASE WHEN y.gate IS NULL THEN y.due END,
     CASE WHEN q.n IS NOT NULL THEN
         (SELECT count(*) FROM ready a WHERE (a.priority, a.due, a.n) < (q.priority, q.due, q.n)) END,
     (SELECT {dependencies}
-       FROM edges e {join} tasks dt ON dt.n = e.dep LEFT JOIN waiting wd ON wd.n = e.dep WHERE e.task = t.n)
-  FROM ({KEY_OF}) AS k {}",
+       FROM edges e {join} tasks dt ON dt.n = e.dep LEFT JOIN waiting wd ON wd.n = e.dep WHERE e.task = t.n),
+    CASE WHEN y.gate IS NOT NULL THEN
+        (SELECT count(*) FROM delayed a
+          WHERE a.gate = y.gate AND (a.priority, a.due, a.n) < (y.priority, y.due, y.n)) END,
+    {}
+  FROM ({KEY_OF}) AS k {} LEFT JOIN gates ga ON ga.n = y.gate",
         columns(dialect),
-        tables(dialect)
+        gates::COLUMNS,
+        tables(dialect),
     );
     let facts = |row: &D::Row| {
         let task = view(row)?;
@@ -143,6 +149,9 @@ fn place(row: &impl Cells) -> Result<QueuePlace> {
     }
     let waiting_on: Option<u32> = at(row, COLUMNS + 1)?;
     let before: Option<i64> = at(row, COLUMNS + 4)?;
+    if let Some(before) = at::<Option<i64>>(row, COLUMNS + 6)? {
+        return Ok(QueuePlace::Parked(gates::gate(row, COLUMNS + 7)?, before.unsigned_abs()));
+    }
     Ok(match (waiting_on, optional_time(row, COLUMNS + 3)?, before) {
         (Some(count), _, _) => QueuePlace::Waiting(count),
         (None, Some(due), _) => QueuePlace::Delayed(due),

@@ -8,8 +8,7 @@ use apflow_core::receipt::{NewReceipt, Receipt};
 use apflow_core::store::{Inserted, InsertedOnce};
 use apflow_core::tree::NewTree;
 
-use super::insert::not_written;
-use super::schedules;
+use super::insert::{beside, not_written};
 use crate::database::{Database, Step, Work, arguments, replayed, sql};
 use crate::rows::{Cells, at, time};
 
@@ -91,9 +90,7 @@ async fn use_key(
     tree: &NewTree,
     key: TreeKey,
 ) -> Result<()> {
-    if let Some(schedule) = &tree.schedule {
-        schedules::plant(work, key, schedule).await?;
-    }
+    beside(work, key, tree).await?;
     work.step(Step::UseKey, arguments![owner, receipt.key.as_str(), key.0], |_| Ok(())).await
 }
 

@@ -10,7 +10,9 @@ use apflow_core::plan::circle;
 use apflow_core::store::{TaskPatch, dependent_in_progress};
 use apflow_core::task::{DependencyKind, OriginType, Task, TaskStatus};
 use apflow_core::transition::{Change, owner_change, transition};
+use apflow_core::tree::not_of_root;
 
+use super::insert::set_deadline;
 use super::query::{KEY_OF, view_text};
 use super::schedules;
 use super::skeleton::{ARMED, ORIGIN, STATUS, skeleton};
@@ -57,7 +59,19 @@ async fn apply<W: Work>(work: &mut W, id: &TaskId, patch: &TaskPatch, now: Times
     if let Some(priority) = patch.priority {
         work.step(Step::Move, arguments![row.key.0, i64::from(priority)], |_| Ok(())).await?;
     }
+    if let Some(deadline) = patch.deadline_ms {
+        if row.key.0 != row.keys.0 {
+            return Err(not_of_root(&row.name));
+        }
+        set_deadline(work, row.tree, deadline).await?;
+    }
+    let regates = patch.concurrency_key.is_some() || patch.executor.is_some();
+    let key = patch.concurrency_key.clone().unwrap_or_else(|| row.more.concurrency_key.clone());
+    let task = row.key;
     row.write(work, patch.clone(), now).await?;
+    if regates {
+        work.step(Step::Regate, arguments![task.0, key], |_| Ok(())).await?;
+    }
     let text = view_text(W::DIALECT, KEY_OF, "");
     let mut tasks = work.rows(text, arguments![id.as_str()], view).await?;
     tasks.pop().ok_or_else(|| Error::task_not_found(id))
@@ -222,6 +236,7 @@ impl Row {
             metadata: patch.metadata.unwrap_or(self.more.metadata),
             retry: patch.retry.unwrap_or(self.more.retry),
             timeout_ms: patch.timeout_ms.unwrap_or(self.more.timeout_ms),
+            concurrency_key: patch.concurrency_key.unwrap_or(self.more.concurrency_key),
             description: patch.description.unwrap_or(self.more.description),
         };
         let arguments = arguments![

@@ -29,14 +29,15 @@ pub(super) fn columns(dialect: Dialect) -> String {
     d.started_at, d.ended_at, d.inputs, d.result, d.error, ds.node,
     g.type, coalesce(gt.id, (SELECT id FROM removed_tasks WHERE n = g.original)), g.archived_at,
     EXISTS (SELECT 1 FROM origins c WHERE c.original = t.n),
-    CASE WHEN t.n = x.root THEN (SELECT key FROM receipts WHERE tree = x.n) END, {}",
+    CASE WHEN t.n = x.root THEN (SELECT key FROM receipts WHERE tree = x.n) END, {},
+    CASE WHEN t.n = x.root THEN x.deadline_ms END",
         dialect.join(),
         packed(dialect)
     )
 }
 
 /// Number of these columns.
-pub(super) const COLUMNS: usize = 34;
+pub(super) const COLUMNS: usize = 35;
 
 /// The tables behind them. `k` has the keys (`n`) of the tasks to read.
 pub(super) fn tables(dialect: Dialect) -> String {
@@ -117,6 +118,8 @@ pub(super) fn view(row: &impl Cells) -> Result<Task> {
         metadata: more.metadata,
         retry: more.retry,
         timeout_ms: more.timeout_ms,
+        deadline_ms: at(row, 34)?,
+        concurrency_key: more.concurrency_key,
         blocked_by: at::<Option<&str>>(row, 21)?.map(TaskId::from),
         is_link: kind == OriginType::Link,
         defined_inputs,

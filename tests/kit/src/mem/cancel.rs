@@ -7,7 +7,7 @@ use apflow_core::event::EventKind;
 use apflow_core::id::{TaskId, TaskKey, Token, TreeKey};
 use apflow_core::plan;
 use apflow_core::store::{CancelRequest, CancelResult, Cancellation};
-use apflow_core::task::{Attempt, TaskStatus, TreeStatus};
+use apflow_core::task::{Attempt, TreeStatus};
 use apflow_core::transition::Change;
 use serde_json::json;
 
@@ -26,7 +26,7 @@ pub(super) fn cancel(state: &mut State, request: &CancelRequest) -> Result<Cance
     let mut interrupted = Vec::new();
     for (tree, targets) in named {
         for key in plan::cancellation(&work.state.skeleton(tree), &targets, request.cascade) {
-            interrupted.extend(work.cancel_one(key, &error)?.map(|token| (key, token)));
+            interrupted.extend(work.withdraw(key, Settled::Cancelled, &error)?.map(|token| (key, token)));
         }
         work.follow();
     }
@@ -43,23 +43,38 @@ fn verdict(state: &State, id: &TaskId) -> CancelResult {
 }
 
 impl Transaction<'_> {
-    /// Cancels a task that has not finished; gives the token of its run if there is one.
-    fn cancel_one(&mut self, key: TaskKey, error: &TaskError) -> Result<Option<Token>> {
-        self.state.tasks[key].change(Change::Cancel)?;
+    /// Ends a task that has not finished, cancelled or failed; gives the token of its run if there is one.
+    pub(super) fn withdraw(
+        &mut self,
+        key: TaskKey,
+        how: Settled,
+        error: &TaskError,
+    ) -> Result<Option<Token>> {
+        let (change, kind) = match how {
+            Settled::Failed => (Change::Expire, EventKind::TaskFailed),
+            Settled::Cancelled | Settled::Completed => (Change::Cancel, EventKind::TaskCancelled),
+        };
+        self.state.tasks[key].change(change)?;
         let place = self.state.move_to(key, Place::Idle);
         let row = &mut self.state.tasks[key];
         let hold = match &place {
             Place::Running(hold) => Some(hold),
-            Place::Idle | Place::Blocked(_) | Place::Waiting(_) | Place::Ready(_) | Place::Delayed(_) => None,
+            Place::Idle
+            | Place::Blocked(_)
+            | Place::Waiting(_)
+            | Place::Ready(_)
+            | Place::Delayed(_)
+            | Place::Parked(..) => None,
         };
-        if hold.is_none() && row.attempt > 0 {
-            // The entry needs a number of its own, the newest one belongs to an attempt.
+        if hold.is_none() && (row.attempt > 0 || how == Settled::Failed) {
+            // The entry needs a number of its own, the newest one belongs to an attempt; one that failed without any may
+            // do so again.
             row.attempt += 1;
         }
         let (attempt, started_at) = (row.attempt, hold.map(|hold| hold.started_at));
         row.history.push(Attempt {
             attempt,
-            status: TaskStatus::Cancelled,
+            status: row.status,
             node: hold.map(|hold| hold.node.clone()),
             started_at,
             completed_at: self.now,
@@ -70,9 +85,9 @@ impl Transaction<'_> {
         });
         let token = hold.map(|_| row.token);
         let data = Some(json!({"error": error}).into());
-        self.note_task(key, TaskNote { kind: EventKind::TaskCancelled, attempt, started_at, data });
+        self.note_task(key, TaskNote { kind, attempt, started_at, data });
         if place.is_armed() {
-            self.settle(key, Settled::Cancelled);
+            self.settle(key, how);
         } else if matches!(place, Place::Blocked(_)) {
             self.unblock(key);
         }

@@ -12,8 +12,10 @@ use apflow_core::plan::circle;
 use apflow_core::store::{Deleted, TaskPatch, dependent_in_progress};
 use apflow_core::task::{DependencyKind, OriginType, Task, TaskStatus};
 use apflow_core::transition::{Change, owner_change, transition};
+use apflow_core::tree::not_of_root;
 use serde_json::json;
 
+use super::gates;
 use super::log::TaskNote;
 use super::rows::{OriginRow, Place, State, TaskRow};
 use super::schedules::{self, edited};
@@ -29,6 +31,9 @@ pub(super) fn update(state: &mut State, id: &TaskId, patch: TaskPatch, now: Time
     let dependencies =
         patch.dependencies.as_ref().map(|wanted| new_dependencies(state, key, wanted)).transpose()?;
     let schedule = patch.schedule.as_ref().map(|change| edited(state, key, change, now)).transpose()?;
+    if patch.deadline_ms.is_some() && state.tasks[key].parent.is_some() {
+        return Err(not_of_root(&state.tasks[key].name));
+    }
     if let Some(schedule) = schedule {
         schedules::set(state, key, schedule);
     }
@@ -39,10 +44,12 @@ pub(super) fn update(state: &mut State, id: &TaskId, patch: TaskPatch, now: Time
         rewire(state, key, dependencies);
     }
     if let Some(priority) = patch.priority {
-        // Out of the queue and in again: the queue is sorted by it.
-        let place = state.move_to(key, Place::Idle);
-        state.tasks[key].priority = priority;
-        state.move_to(key, place);
+        state.reorder(key, |row| row.priority = priority);
+    }
+    let regates = patch.concurrency_key.is_some() || patch.executor.is_some();
+    if let Some(deadline) = patch.deadline_ms {
+        let tree = state.tasks[key].tree;
+        state.trees[tree].deadline_ms = deadline;
     }
     let row = &mut state.tasks[key];
     set(&mut row.name, patch.name);
@@ -54,8 +61,12 @@ pub(super) fn update(state: &mut State, id: &TaskId, patch: TaskPatch, now: Time
     set(&mut row.description, patch.description);
     set(&mut row.retry, patch.retry);
     set(&mut row.timeout_ms, patch.timeout_ms);
+    set(&mut row.concurrency_key, patch.concurrency_key);
     row.edited_at = Some(now);
     let attempt = row.attempt;
+    if regates {
+        gates::regate(state, key);
+    }
     let note = TaskNote { kind: EventKind::TaskUpdated, attempt, started_at: None, data: None };
     Transaction::new(state, now).note_task(key, note);
     Ok(view(state, key))

@@ -70,6 +70,7 @@ fn arm_task(work: &mut Transaction<'_>, key: TaskKey, place: Place, again: Chang
         row.change(again)?;
     }
     row.tries = 0;
+    row.lifted = false;
     work.state.move_to(key, place);
     Ok(())
 }

@@ -3,6 +3,7 @@
 use apflow_core::clock::Timestamp;
 use apflow_core::error::{Error, ErrorCode, Result};
 use apflow_core::event::EventKind;
+use apflow_core::gate::GateScope;
 use apflow_core::id::{Seq, TaskKey, Token, TreeKey};
 use apflow_core::plan;
 use apflow_core::store::Inserted;
@@ -12,6 +13,7 @@ use apflow_core::tree::{NewTask, NewTree};
 use serde_json::json;
 
 use super::execute::arm;
+use super::gates;
 use super::rows::{Place, State, TaskRow, TreeRow};
 use super::transaction::Transaction;
 
@@ -74,12 +76,16 @@ pub(super) fn write(state: &mut State, tree: &NewTree, now: Timestamp) -> TreeKe
         started_seq: Seq::default(),
         started_at: None,
         ended_at: None,
+        deadline_ms: tree.deadline_ms,
         open: 0,
         failed: 0,
         cancelled: 0,
     });
     if let Some(schedule) = &tree.schedule {
         state.schedules.insert(place(0), schedule.clone());
+    }
+    for key in tree.tasks.iter().filter_map(|task| task.concurrency_key.clone()) {
+        gates::open(state, (GateScope::Key, key));
     }
     key
 }
@@ -102,6 +108,7 @@ fn row(task: &NewTask, tree: TreeKey, place: impl Fn(usize) -> TaskKey, now: Tim
         metadata: task.metadata.clone(),
         retry: task.retry,
         timeout_ms: task.timeout_ms,
+        concurrency_key: task.concurrency_key.clone(),
         created_at: now,
         edited_at: None,
         status: TaskStatus::Pending,
@@ -109,6 +116,7 @@ fn row(task: &NewTask, tree: TreeKey, place: impl Fn(usize) -> TaskKey, now: Tim
         attempt: 0,
         tries: 0,
         token: Token::default(),
+        lifted: false,
         history: Vec::new(),
         origin: None,
         archived_at: None,

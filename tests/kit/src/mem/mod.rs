@@ -6,6 +6,8 @@ mod cancel;
 mod clone;
 mod edit;
 mod execute;
+mod expire;
+mod gates;
 mod insert;
 mod log;
 mod query;
@@ -24,13 +26,14 @@ use apflow_core::clock::Timestamp;
 use apflow_core::clone::NewClone;
 use apflow_core::error::Result;
 use apflow_core::event::Event;
+use apflow_core::gate::{Gate, GateRule};
 use apflow_core::id::{NodeId, Seq, TaskId};
 use apflow_core::lease::Session;
 use apflow_core::receipt::{NewReceipt, Receipt};
 use apflow_core::store::{
-    CancelRequest, Cancellation, Deleted, EventQuery, ExecuteRequest, Execution, Inserted, InsertedOnce,
-    Opened, Page, Progress, QueueFacts, StatusCounts, Store, TaskFilter, TaskPatch, TreeState, Turn,
-    TurnOutcome,
+    CancelRequest, Cancellation, Deleted, EventQuery, ExecuteRequest, Execution, Expiration, GateStore,
+    Inserted, InsertedOnce, Opened, Page, Progress, QueueFacts, StatusCounts, Store, TaskFilter, TaskPatch,
+    TreeState, Turn, TurnOutcome,
 };
 use apflow_core::task::{Attempt, Task};
 use apflow_core::tree::NewTree;
@@ -98,6 +101,10 @@ impl Store for MemStore {
 
     async fn cancel(&self, request: CancelRequest) -> Result<Cancellation> {
         cancel::cancel(&mut self.state(), &request)
+    }
+
+    async fn expire(&self, now: Timestamp) -> Result<Expiration> {
+        expire::expire(&mut self.state(), now)
     }
 
     async fn update(&self, id: &TaskId, patch: TaskPatch, now: Timestamp) -> Result<Task> {
@@ -175,5 +182,16 @@ impl Store for MemStore {
     async fn set_cursor(&self, name: &str, seq: Seq) -> Result<()> {
         self.state().cursors.insert(name.to_owned(), seq);
         Ok(())
+    }
+}
+
+#[async_trait]
+impl GateStore for MemStore {
+    async fn set_gate_rules(&self, rules: &[GateRule], now: Timestamp) -> Result<bool> {
+        Ok(gates::set_rules(&mut self.state(), rules, now))
+    }
+
+    async fn gates(&self) -> Result<Vec<Gate>> {
+        Ok(self.state().gates.values().cloned().collect())
     }
 }

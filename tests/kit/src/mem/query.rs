@@ -69,8 +69,12 @@ pub(super) fn queue_facts(state: &State, id: &TaskId) -> Option<QueueFacts> {
         Place::Idle => QueuePlace::NotArmed,
         Place::Blocked(_) => QueuePlace::Blocked,
         Place::Waiting(count) => QueuePlace::Waiting(*count),
-        Place::Ready(due) => QueuePlace::Ready(state.ready.range(..(row.priority, *due, key)).count() as u64),
+        Place::Ready(due) => QueuePlace::Ready(state.ready.range(..(row.rank(), *due, key)).count() as u64),
         Place::Delayed(due) => QueuePlace::Delayed(*due),
+        Place::Parked(gate, since) => {
+            let ahead = state.parked[gate].range(..(row.rank(), *since, key)).count() as u64;
+            QueuePlace::Parked(state.gates[gate].clone(), ahead)
+        }
         Place::Running(_) => QueuePlace::Running,
     };
     let unmet = if row.status == TaskStatus::Pending { unmet(state, row) } else { Vec::new() };

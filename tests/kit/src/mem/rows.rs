@@ -7,6 +7,7 @@ use std::ops::{Index, IndexMut, Range};
 
 use apflow_core::clock::Timestamp;
 use apflow_core::error::{Error, Result};
+use apflow_core::gate::{Gate, GateRule, GateScope};
 use apflow_core::id::{NodeId, Seq, TaskId, TaskKey, Token, TreeId, TreeKey};
 use apflow_core::json::Json;
 use apflow_core::plan::Node;
@@ -30,6 +31,8 @@ pub(super) enum Place {
     Ready(Timestamp),
     /// Until then.
     Delayed(Timestamp),
+    /// At this gate, since then as far as the order of the queue is concerned.
+    Parked(GateKey, Timestamp),
     /// A node holds it.
     Running(Hold),
 }
@@ -41,12 +44,19 @@ impl Place {
     }
 }
 
+/// A gate.
+pub(super) type GateKey = (GateScope, String);
+/// Where a task stands in the order of the queue: its priority, less by 4 if its execution was lifted.
+pub(super) type Rank = i8;
+
 /// A run that is under way; its token and number are the task's.
 #[derive(Debug, Clone)]
 pub(super) struct Hold {
     pub node: NodeId,
     pub started_at: Timestamp,
     pub fraction: f64,
+    /// Where it has taken a place.
+    pub gates: Vec<GateKey>,
 }
 
 /// Where a clone comes from.
@@ -78,6 +88,7 @@ pub(super) struct TaskRow {
     pub metadata: Option<Json>,
     pub retry: Option<RetryPolicy>,
     pub timeout_ms: Option<u32>,
+    pub concurrency_key: Option<String>,
     pub created_at: Timestamp,
     /// When the owner last changed the definition.
     pub edited_at: Option<Timestamp>,
@@ -88,6 +99,8 @@ pub(super) struct TaskRow {
     /// Attempts of this execution that count towards `max_attempts`.
     pub tries: u32,
     pub token: Token,
+    /// Whether a host that wants begun executions first has lifted this one.
+    pub lifted: bool,
     pub history: Vec<Attempt>,
     pub origin: Option<OriginRow>,
     pub archived_at: Option<Timestamp>,
@@ -100,8 +113,25 @@ impl TaskRow {
     pub fn hold(&self) -> Option<&Hold> {
         match &self.place {
             Place::Running(hold) => Some(hold),
-            Place::Idle | Place::Blocked(_) | Place::Waiting(_) | Place::Ready(_) | Place::Delayed(_) => None,
+            Place::Idle
+            | Place::Blocked(_)
+            | Place::Waiting(_)
+            | Place::Ready(_)
+            | Place::Delayed(_)
+            | Place::Parked(..) => None,
         }
+    }
+
+    pub fn rank(&self) -> Rank {
+        let priority = self.priority.cast_signed();
+        if self.lifted { priority - 4 } else { priority }
+    }
+
+    /// The gates that it must pass, if there are such: that of its key, then that of its executor.
+    pub fn gates(&self) -> Vec<GateKey> {
+        let key = self.concurrency_key.clone().map(|key| (GateScope::Key, key));
+        let executor = self.executor.clone().map(|executor| (GateScope::Executor, executor));
+        key.into_iter().chain(executor).collect()
     }
 
     /// The run that holds the task under this token.
@@ -141,6 +171,7 @@ pub(super) struct TreeRow {
     pub started_seq: Seq,
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
+    pub deadline_ms: Option<u32>,
     /// Armed tasks of the execution that have not finished.
     pub open: u32,
     /// Tasks of the execution that failed or are blocked.
@@ -241,8 +272,12 @@ pub(super) struct State {
     pub task_keys: HashMap<TaskId, TaskKey>,
     pub trees: Table<TreeRow>,
     pub tree_keys: HashMap<TreeId, TreeKey>,
-    /// `(priority, since, key)`: the order in which ready tasks leave.
-    pub ready: BTreeSet<(u8, Timestamp, TaskKey)>,
+    /// `(rank, since, key)`: the order in which ready tasks leave.
+    pub ready: BTreeSet<(Rank, Timestamp, TaskKey)>,
+    /// In the same order.
+    pub parked: BTreeMap<GateKey, BTreeSet<(Rank, Timestamp, TaskKey)>>,
+    pub gates: BTreeMap<GateKey, Gate>,
+    pub gate_rules: Vec<GateRule>,
     pub delayed: BTreeSet<(Timestamp, TaskKey)>,
     pub sessions: HashMap<NodeId, SessionRow>,
     pub log: Log,
@@ -266,7 +301,13 @@ impl State {
         let old = mem::replace(&mut row.place, place);
         match &old {
             Place::Ready(due) => {
-                self.ready.remove(&(row.priority, *due, key));
+                self.ready.remove(&(row.rank(), *due, key));
+            }
+            Place::Parked(gate, since) => {
+                self.parked.entry(gate.clone()).or_default().remove(&(row.rank(), *since, key));
+                if let Some(gate) = self.gates.get_mut(gate) {
+                    gate.parked -= 1;
+                }
             }
             Place::Delayed(due) => {
                 self.delayed.remove(&(*due, key));
@@ -275,12 +316,23 @@ impl State {
                 if let Some(session) = self.sessions.get_mut(&hold.node) {
                     session.runs.remove(&key);
                 }
+                for gate in &hold.gates {
+                    if let Some(gate) = self.gates.get_mut(gate) {
+                        gate.running -= 1;
+                    }
+                }
             }
             Place::Idle | Place::Blocked(_) | Place::Waiting(_) => {}
         }
         match &row.place {
             Place::Ready(due) => {
-                self.ready.insert((row.priority, *due, key));
+                self.ready.insert((row.rank(), *due, key));
+            }
+            Place::Parked(gate, since) => {
+                self.parked.entry(gate.clone()).or_default().insert((row.rank(), *since, key));
+                if let Some(gate) = self.gates.get_mut(gate) {
+                    gate.parked += 1;
+                }
             }
             Place::Delayed(due) => {
                 self.delayed.insert((*due, key));
@@ -293,6 +345,16 @@ impl State {
             Place::Idle | Place::Blocked(_) | Place::Waiting(_) => {}
         }
         old
+    }
+
+    /// Changes what the order of the queue goes by: out of the queue and in again, where the task stands in one.
+    pub fn reorder(&mut self, key: TaskKey, change: impl FnOnce(&mut TaskRow)) {
+        if !matches!(self.tasks[key].place, Place::Ready(_) | Place::Parked(..)) {
+            return change(&mut self.tasks[key]);
+        }
+        let place = self.move_to(key, Place::Idle);
+        change(&mut self.tasks[key]);
+        self.move_to(key, place);
     }
 
     /// The keys of a tree's tasks, in pre-order.

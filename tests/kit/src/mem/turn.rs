@@ -4,6 +4,7 @@
 use apflow_core::clock::Timestamp;
 use apflow_core::error::{Result, TaskError};
 use apflow_core::event::EventKind;
+use apflow_core::gate::Gate;
 use apflow_core::id::{NodeId, TaskKey};
 use apflow_core::json::Json;
 use apflow_core::store::{
@@ -13,6 +14,7 @@ use apflow_core::task::{Attempt, DependencyKind, TaskStatus};
 use apflow_core::transition::Change;
 use serde_json::json;
 
+use super::gates;
 use super::log::TaskNote;
 use super::rows::{Hold, Place, State};
 use super::session;
@@ -34,17 +36,22 @@ pub(super) fn turn(state: &mut State, turn: Turn) -> Result<TurnOutcome> {
     work.follow();
     work.wake();
     let mut claimed = Vec::new();
-    while claimed.len() < turn.claim as usize {
-        let Some(run) = work.claim_one(&turn.session.node)? else { break };
-        claimed.push(run);
+    for key in gates::offered(work.state, turn.claim as usize, turn.now) {
+        claimed.extend(work.claim_one(key, &turn.session.node)?);
     }
+    if turn.started_first {
+        let keys: Vec<TaskKey> = claimed.iter().map(|run| run.key).collect();
+        gates::promote(work.state, &keys);
+    }
+    let awaited = || work.state.gates.values().filter_map(Gate::wakes_at);
+    let due = work.state.delayed.first().map(|(due, _)| *due);
     Ok(TurnOutcome {
         claimed,
         lost,
         ended: work.ended,
         touched: work.touched.into_iter().collect(),
-        more: !work.state.ready.is_empty(),
-        next_due: work.state.delayed.first().map(|(due, _)| *due),
+        more: !work.state.ready.is_empty() || awaited().any(|opens| opens <= turn.now),
+        next_due: awaited().filter(|opens| *opens > turn.now).chain(due).min(),
         last_seq: work.state.log.last(),
     })
 }
@@ -126,16 +133,16 @@ impl Transaction<'_> {
         }
     }
 
-    /// Claims the task that is first in the order of the queue.
-    fn claim_one(&mut self, node: &NodeId) -> Result<Option<ClaimedRun>> {
-        let Some(&(_, _, key)) = self.state.ready.first() else { return Ok(None) };
+    /// Claims a task that is on offer, if its gates let it.
+    fn claim_one(&mut self, key: TaskKey, node: &NodeId) -> Result<Option<ClaimedRun>> {
+        let Some(gates) = gates::pass(self.state, key, self.now) else { return Ok(None) };
         let row = &mut self.state.tasks[key];
         row.change(Change::Start)?;
         row.token.0 += 1;
         row.attempt += 1;
         row.tries += 1;
         let attempt = row.attempt;
-        let hold = Hold { node: node.clone(), started_at: self.now, fraction: 0.0 };
+        let hold = Hold { node: node.clone(), started_at: self.now, fraction: 0.0, gates };
         self.state.move_to(key, Place::Running(hold));
         let (kind, started_at) = (EventKind::TaskStarted, Some(self.now));
         self.note_task(key, TaskNote { kind, attempt, started_at, data: None });

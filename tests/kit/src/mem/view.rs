@@ -75,9 +75,16 @@ fn record(state: &State, key: TaskKey) -> Task {
         metadata: row.metadata.clone(),
         retry: row.retry,
         timeout_ms: row.timeout_ms,
+        deadline_ms: tree.deadline_ms.filter(|_| row.parent.is_none()),
+        concurrency_key: row.concurrency_key.clone(),
         blocked_by: match row.place {
             Place::Blocked(cause) => Some(id_of(cause)),
-            Place::Idle | Place::Waiting(_) | Place::Ready(_) | Place::Delayed(_) | Place::Running(_) => None,
+            Place::Idle
+            | Place::Waiting(_)
+            | Place::Ready(_)
+            | Place::Delayed(_)
+            | Place::Parked(..)
+            | Place::Running(_) => None,
         },
         is_link: row.is_link(),
         defined_inputs: run_with.map(|_| row.inputs.clone()),

@@ -68,6 +68,13 @@
 //! execution (cancel it first)`, `task has dependent tasks and cannot be deleted`, `task has N links to it: [id, …] (delete them first)`. Dependents and links inside what is deleted do not count.
 //! The parent's `has_children` follows.
 //!
+//! **Gates.** A gate of a key is there as soon as a task with the key is written, one of an executor as long as a rule
+//! speaks of it or somebody runs or is parked. A new key or executor of a task that runs changes nothing about the places
+//! it has.
+//!
+//! **Deadlines.** An execution has run out of time when `started_at + deadline_ms <= now`. Of what did not run, each fails with
+//! an attempt of its own, one more than the newest, without node and start. Events as in a cancellation.
+//!
 //! **Lists.** "Newest first" is by key, highest first.
 //!
 //! **Schedules.** A schedule is kept as it is given; what a due time and an edit come to is the core's. A due time that has
@@ -85,10 +92,12 @@ pub mod cancel;
 pub mod claims;
 pub mod clones;
 pub mod cursors;
+pub mod deadlines;
 pub mod delete;
 pub mod dependents;
 pub mod events;
 pub mod executions;
+pub mod gates;
 pub mod idempotency;
 pub mod insertion;
 pub mod leases;
@@ -242,6 +251,12 @@ macro_rules! store_suite {
                 other_statuses_are_refused
                 an_unknown_task_is_named
             }
+            deadlines {
+                everything_unfinished_fails
+                executing_again_goes_on
+                a_deadline_can_be_changed
+                parked_and_blocked_tasks
+            }
             delete {
                 a_tree_goes_with_its_root
                 a_part_goes_alone
@@ -288,6 +303,21 @@ macro_rules! store_suite {
                 an_archived_link_stays_a_link
                 a_linked_task_cannot_be_deleted
                 a_large_tree
+            }
+            gates {
+                a_key_lets_one_task_through
+                more_counts_what_is_parked_and_could_go
+                every_end_of_a_run_frees_its_place
+                parked_tasks_can_be_cancelled_and_moved
+                an_executor_and_a_key_both_count
+                rules_can_change
+                rules_about_many_keys
+                a_rate_spaces_starts
+                a_long_line_goes_through_in_order
+                keys_go_with_their_tasks
+                started_first
+                priorities_are_strict
+                a_gate_counts_all_hosts
             }
             idempotency {
                 the_same_request_gets_the_same_tree
@@ -353,6 +383,8 @@ mod tests {
         for (area, source) in [
             ("insertion", include_str!("insertion.rs")),
             ("claims", include_str!("claims.rs")),
+            ("deadlines", include_str!("deadlines.rs")),
+            ("gates", include_str!("gates.rs")),
             ("dependents", include_str!("dependents.rs")),
             ("executions", include_str!("executions.rs")),
             ("leases", include_str!("leases.rs")),

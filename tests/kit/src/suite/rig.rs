@@ -206,7 +206,7 @@ pub fn names(runs: &[ClaimedRun]) -> Vec<&str> {
 }
 
 pub fn turn_at(now: Timestamp, session: &Session, finished: Vec<FinishedRun>, claim: u32) -> Turn {
-    Turn { session: session.clone(), now, finished, progress: Vec::new(), claim }
+    Turn { session: session.clone(), now, finished, progress: Vec::new(), claim, started_first: false }
 }
 
 /// What a turn claimed, as completed.

@@ -49,6 +49,8 @@ pub async fn every_field(store: Arc<dyn Store>) {
         description: Some(Some("words".into())),
         retry: Some(Some(retry)),
         timeout_ms: Some(Some(9)),
+        deadline_ms: Some(Some(70)),
+        concurrency_key: Some(Some("k".into())),
         dependencies: None,
         status: None,
         schedule: None,
@@ -62,6 +64,7 @@ pub async fn every_field(store: Arc<dyn Store>) {
         (task.description.as_deref(), task.retry, task.timeout_ms),
         (Some("words"), Some(retry), Some(9))
     );
+    assert_eq!((task.deadline_ms, task.concurrency_key.as_deref()), (Some(70), Some("k")));
     assert_eq!((task.created_at, task.updated_at), (before.created_at, rig.now));
 
     let clear = TaskPatch {
@@ -70,6 +73,8 @@ pub async fn every_field(store: Arc<dyn Store>) {
         description: Some(None),
         retry: Some(None),
         timeout_ms: Some(None),
+        deadline_ms: Some(None),
+        concurrency_key: Some(None),
         ..TaskPatch::default()
     };
     let task = rig.update("r", clear).await;

@@ -52,6 +52,8 @@ pub fn task(id: &str) -> apflow_core::task::Task {
         metadata: None,
         retry: None,
         timeout_ms: None,
+        deadline_ms: None,
+        concurrency_key: None,
         blocked_by: None,
         is_link: false,
         defined_inputs: None,
@@ -173,7 +175,7 @@ fn a_new_task_may_have_every_field_of_its_schema() {
     let mut full = json!({
         "name": "n", "id": "i", "parent_id": "p", "task_tree_id": "t", "user_id": "u", "priority": 0,
         "dependencies": ["d", {"id": "e", "required": false, "type": "reference"}], "inputs": {}, "params": {},
-        "schemas": {}, "executor": "x", "description": "d", "metadata": {}, "timeout_ms": 1, "idempotency_key": "k",
+        "schemas": {}, "executor": "x", "description": "d", "metadata": {}, "timeout_ms": 1, "deadline_ms": 1, "concurrency_key": "c", "idempotency_key": "k",
         "retry": {"max_attempts": 2, "backoff": "fixed", "base_ms": 1, "cap_ms": 2, "jitter": 0.0},
         "schedule_type": "daily", "schedule_expression": "09:00", "schedule_enabled": true,
         "schedule_start_at": "2030-01-01T00:00:00Z", "schedule_end_at": "2031-01-01T00:00:00Z",

@@ -5,10 +5,12 @@
 CREATE FUNCTION take_back(p_now bigint, p_sessions bigint[], p_started_at bigint) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     v_count bigint;
+    v_left  bigint[];
 BEGIN
     PERFORM 1 FROM trees t
       WHERE t.n = ANY (ARRAY(SELECT DISTINCT r.tree FROM running r WHERE r.node = ANY (p_sessions)))
       ORDER BY t.n FOR NO KEY UPDATE;
+    PERFORM lock_gates();
     WITH gone AS (
         DELETE FROM running r
          WHERE r.node = ANY (p_sessions) AND (p_started_at IS NULL OR r.started_at = p_started_at) RETURNING r.*
@@ -20,7 +22,8 @@ BEGIN
         INSERT INTO events (tree, n, attempt, kind, at, started_at)
         SELECT tree, n, attempt, {task.rescued}, p_now, started_at FROM gone ORDER BY n
     )
-    SELECT count(*) INTO v_count FROM gone;
+    SELECT count(*), array_agg(executor_gate) || array_agg(key_gate) INTO v_count, v_left FROM gone;
+    PERFORM leave_gates(v_left, '{}');
     RETURN v_count;
 END $$;
 

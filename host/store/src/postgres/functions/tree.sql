@@ -113,11 +113,11 @@ BEGIN
      ORDER BY p.n;
 END $$;
 
--- Cancels tasks of one tree out of whatever queue they are in. Queues are looked through in the order in which tasks
+-- Cancels tasks of one tree, or lets them fail, out of whatever queue they are in. Queues are looked through in the order in which tasks
 -- move on by claims and wake-ups, which do not wait for the lock of the tree: what left one queue in this moment is found
--- in the next. The attempt of a run is the run's; another entry needs a number of its own, which is 0 for a task that
--- never ran.
-CREATE FUNCTION withdraw(p_now bigint, p_tasks text, p_error text) RETURNS SETOF answer LANGUAGE plpgsql AS $$
+-- in the next; and with the gates for itself nothing moves back to be parked. The attempt of a run is the run's; another
+-- entry needs a number of its own, see sqlite/steps.rs.
+CREATE FUNCTION withdraw(p_now bigint, p_tasks text, p_error text, p_kind bigint) RETURNS SETOF answer LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     v_tasks   bigint[] := ARRAY(SELECT value::bigint FROM json_array_elements_text(p_tasks::json) AS j (value) ORDER BY 1);
@@ -131,13 +131,16 @@ DECLARE
     v_tree    bigint;
     v_blocked bigint[];
     v_ended   bigint[];
+    v_left    bigint[];
+    v_unparked bigint[];
 BEGIN
     PERFORM pg_current_xact_id();
+    PERFORM lock_gates();
     WITH gone AS (
         DELETE FROM waiting w USING unnest(v_tasks) AS j (n) WHERE w.n = j.n RETURNING w.*
     ), kept AS (
         INSERT INTO done (n, attempt, status, ended_at, token, error)
-        SELECT n, attempt + (attempt > 0)::int, {cancelled}, p_now, token, p_error FROM gone
+        SELECT n, attempt + (attempt > 0 OR p_kind = {failed})::int, p_kind, p_now, token, p_error FROM gone
     )
     SELECT array_agg(n), array_agg((blocked_by IS NOT NULL)::int::smallint) INTO v_found, v_stands FROM gone;
     IF v_found IS NOT NULL THEN
@@ -150,15 +153,15 @@ BEGIN
         DELETE FROM delayed d USING unnest(v_tasks) AS j (n) WHERE d.n = j.n RETURNING d.*
     ), kept AS (
         INSERT INTO done (n, attempt, status, ended_at, token, error)
-        SELECT n, attempt + (attempt > 0)::int, {cancelled}, p_now, token, p_error FROM gone
+        SELECT n, attempt + (attempt > 0 OR p_kind = {failed})::int, p_kind, p_now, token, p_error FROM gone
     )
-    SELECT v_keys || array_agg(n) INTO v_keys FROM gone;
+    SELECT v_keys || array_agg(n), array_agg(gate) INTO v_keys, v_unparked FROM gone;
 
     WITH gone AS (
         DELETE FROM ready r USING unnest(v_tasks) AS j (n) WHERE r.n = j.n RETURNING r.*
     ), kept AS (
         INSERT INTO done (n, attempt, status, ended_at, token, error)
-        SELECT n, attempt + (attempt > 0)::int, {cancelled}, p_now, token, p_error FROM gone
+        SELECT n, attempt + (attempt > 0 OR p_kind = {failed})::int, p_kind, p_now, token, p_error FROM gone
     )
     SELECT v_keys || array_agg(n) INTO v_keys FROM gone;
 
@@ -166,9 +169,11 @@ BEGIN
         DELETE FROM running r USING unnest(v_tasks) AS j (n) WHERE r.n = j.n RETURNING r.*
     ), kept AS (
         INSERT INTO done (n, attempt, status, node, started_at, ended_at, token, error)
-        SELECT n, attempt, {cancelled}, node, started_at, p_now, token, p_error FROM gone
+        SELECT n, attempt, p_kind, node, started_at, p_now, token, p_error FROM gone
     )
-    SELECT array_agg(n ORDER BY n), array_agg(token ORDER BY n) INTO v_runs, v_tokens FROM gone;
+    SELECT array_agg(n ORDER BY n), array_agg(token ORDER BY n), array_agg(executor_gate) || array_agg(key_gate)
+      INTO v_runs, v_tokens, v_left FROM gone;
+    PERFORM leave_gates(v_left, v_unparked);
     v_keys := v_keys || v_runs;
     -- What came out of delayed, ready and running was armed and did not stand blocked.
     v_open := v_open || array_fill(1::smallint, ARRAY[cardinality(v_keys) - cardinality(v_open)]);
@@ -178,7 +183,7 @@ BEGIN
         SELECT j.n FROM unnest(v_tasks) AS j (n) EXCEPT SELECT unnest(v_keys)
     ), kept AS (
         INSERT INTO done (n, attempt, status, ended_at, token, error)
-        SELECT r.n, coalesce(max(d.attempt) + 1, 0), {cancelled}, p_now, coalesce(max(d.token), 0), p_error
+        SELECT r.n, coalesce(max(d.attempt) + 1, 0), p_kind, p_now, coalesce(max(d.token), 0), p_error
           FROM rest r LEFT JOIN done d ON d.n = r.n GROUP BY r.n
     )
     SELECT v_keys || array_agg(n) INTO v_keys FROM rest;
@@ -186,7 +191,8 @@ BEGIN
     v_stood := v_stood || array_fill(0::smallint, ARRAY[cardinality(v_keys) - cardinality(v_stood)]);
 
     INSERT INTO events (tree, n, attempt, kind, at, started_at)
-    SELECT t.tree, t.n, d.attempt, {task.cancelled}, p_now, d.started_at
+    SELECT t.tree, t.n, d.attempt, CASE p_kind WHEN {failed} THEN {task.failed} ELSE {task.cancelled} END, p_now,
+           d.started_at
       FROM unnest(v_tasks) AS j (n) JOIN tasks t ON t.n = j.n
       JOIN done d ON d.n = j.n AND d.attempt = (SELECT max(m.attempt) FROM done m WHERE m.n = j.n)
      ORDER BY t.n;
@@ -196,7 +202,7 @@ BEGIN
         p_now, ARRAY(SELECT f.n FROM unnest(v_keys, v_open) AS f (n, open) WHERE f.open = 1));
     v_ended := settle(
         p_now, v_keys, array_fill(v_tree, ARRAY[cardinality(v_keys)]),
-        array_fill({cancelled}::smallint, ARRAY[cardinality(v_keys)]), v_open, v_stood, v_blocked);
+        array_fill(p_kind::smallint, ARRAY[cardinality(v_keys)]), v_open, v_stood, v_blocked);
 
     RETURN QUERY
         SELECT r.n, r.token, NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text,
@@ -216,10 +222,11 @@ $$;
 -- Puts a task at another place in its queue; the order of the queues is that of withdraw().
 CREATE FUNCTION move(p_task bigint, p_priority bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE waiting SET priority = p_priority WHERE n = p_task;
-    UPDATE delayed SET priority = p_priority WHERE n = p_task;
-    UPDATE ready SET priority = p_priority WHERE n = p_task;
-    UPDATE running SET priority = p_priority WHERE n = p_task;
+    PERFORM lock_gates();
+    UPDATE waiting SET priority = p_priority - 4 * (priority < 0)::int WHERE n = p_task;
+    UPDATE delayed SET priority = p_priority - 4 * (priority < 0)::int WHERE n = p_task;
+    UPDATE ready SET priority = p_priority - 4 * (priority < 0)::int WHERE n = p_task;
+    UPDATE running SET priority = p_priority - 4 * (priority < 0)::int WHERE n = p_task;
 END $$;
 
 -- Writes a definition, and the event.
@@ -274,4 +281,5 @@ BEGIN
     DELETE FROM schedules WHERE n = ANY (v_doomed);
     DELETE FROM schedule_runs WHERE n = ANY (v_doomed);
     DELETE FROM origins WHERE n = ANY (v_doomed);
+    DELETE FROM keyed WHERE n = ANY (v_doomed);
 END $$;

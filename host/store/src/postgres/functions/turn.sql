@@ -26,25 +26,30 @@ BEGIN
     RETURN coalesce(v_trees, '{}');
 END $$;
 
--- Moves what is due to ready, then takes the head of the queue for a session; gives the keys in the order of the queue.
-CREATE FUNCTION claim_ready(p_now bigint, p_session bigint, p_most integer) RETURNS bigint[] LANGUAGE plpgsql AS $$
-DECLARE
-    v_claimed bigint[];
+-- What was put off and is due is ready.
+CREATE FUNCTION wake(p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    IF EXISTS (SELECT 1 FROM delayed WHERE due <= p_now) THEN
+    IF EXISTS (SELECT 1 FROM delayed WHERE gate IS NULL AND due <= p_now) THEN
         WITH woken AS (
-            SELECT n FROM delayed WHERE due <= p_now ORDER BY due FOR UPDATE SKIP LOCKED
+            SELECT n FROM delayed WHERE gate IS NULL AND due <= p_now ORDER BY due FOR UPDATE SKIP LOCKED
         ), moved AS (
             DELETE FROM delayed d USING woken w WHERE d.n = w.n RETURNING d.*
         )
         INSERT INTO ready (n, tree, priority, due, attempt, base, token)
         SELECT n, tree, priority, due, attempt, base, token FROM moved;
     END IF;
+END $$;
 
+-- Moves what is due to ready, then takes the head of the queue for a session; gives the keys in the order of the queue.
+CREATE FUNCTION claim_ready(p_now bigint, p_session bigint, p_most integer) RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+    v_claimed bigint[];
+BEGIN
+    PERFORM wake(p_now);
     -- Rows of ready are never updated but by an owner's change of priority, so that to skip what another node takes
-    -- never waits for it.
+    -- never waits for it. If the first gate was made a moment ago, nothing is taken without it; the next turn knows.
     WITH head AS (
-        SELECT n FROM ready ORDER BY priority, due, n LIMIT p_most FOR UPDATE SKIP LOCKED
+        SELECT n FROM ready WHERE NOT EXISTS (SELECT 1 FROM gates) ORDER BY priority, due, n LIMIT p_most FOR UPDATE SKIP LOCKED
     ), taken AS (
         DELETE FROM ready r USING head h WHERE r.n = h.n RETURNING r.*
     ), started AS (
@@ -58,12 +63,35 @@ BEGIN
     RETURN coalesce(v_claimed, '{}');
 END $$;
 
+-- Lifts the executions of what was claimed above those that have not begun. One that somebody else is changing at this
+-- moment is lifted by its next claim.
+CREATE FUNCTION promote(p_claimed bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_trees bigint[] := ARRAY(
+        SELECT t.n FROM trees t
+         WHERE t.n IN (SELECT r.tree FROM unnest(p_claimed) AS c (n) JOIN running r ON r.n = c.n WHERE r.priority >= 0)
+         ORDER BY t.n FOR NO KEY UPDATE SKIP LOCKED);
+BEGIN
+    IF v_trees = '{}' THEN
+        RETURN;
+    END IF;
+    UPDATE waiting q SET priority = q.priority - 4 FROM trees x
+     WHERE x.n = ANY (v_trees) AND q.n BETWEEN x.root AND x.last AND q.priority >= 0;
+    UPDATE delayed q SET priority = q.priority - 4 FROM trees x
+     WHERE x.n = ANY (v_trees) AND q.n BETWEEN x.root AND x.last AND q.priority >= 0;
+    UPDATE ready q SET priority = q.priority - 4 FROM trees x
+     WHERE x.n = ANY (v_trees) AND q.n BETWEEN x.root AND x.last AND q.priority >= 0;
+    UPDATE running q SET priority = q.priority - 4 FROM trees x
+     WHERE x.n = ANY (v_trees) AND q.n BETWEEN x.root AND x.last AND q.priority >= 0;
+END $$;
+
 -- Finished runs are columns p_keys to p_receipts, progress reports r_keys to r_last; see postgres/turn.rs.
 CREATE FUNCTION turn(
     p_now bigint, p_node text, p_epoch bigint, p_most integer,
     p_keys bigint[], p_tokens bigint[], p_kinds smallint[], p_dues bigint[], p_data text[], p_results text[],
     p_errors text[], p_inputs text[], p_receipts text[],
-    r_keys bigint[], r_tokens bigint[], r_fractions double precision[], r_data text[], r_last boolean[]
+    r_keys bigint[], r_tokens bigint[], r_fractions double precision[], r_data text[], r_last boolean[],
+    p_started_first boolean
 ) RETURNS SETOF answer LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -77,9 +105,13 @@ DECLARE
     v_keys    bigint[];
     v_trees   bigint[];
     v_kinds   smallint[];
+    v_left    bigint[];
+    v_gated   boolean := EXISTS (SELECT 1 FROM gates);
 BEGIN
-    IF v_sent = 0 AND cardinality(r_keys) = 0 AND NOT EXISTS (SELECT 1 FROM delayed WHERE due <= p_now)
-       AND (p_most = 0 OR NOT EXISTS (SELECT 1 FROM ready)) THEN
+    IF v_sent = 0 AND cardinality(r_keys) = 0
+       AND NOT EXISTS (SELECT 1 FROM delayed WHERE gate IS NULL AND due <= p_now)
+       AND (p_most = 0 OR NOT EXISTS (SELECT 1 FROM ready)
+                          AND NOT EXISTS (SELECT 1 FROM gates WHERE {awaited} AND opens_at <= p_now)) THEN
         -- Nothing to do, so nothing is locked or written, and no commit waits for the disk.
         SELECT s.n INTO v_session FROM sessions s WHERE s.node = p_node AND s.epoch = p_epoch AND s.ended = 0;
     ELSE
@@ -100,6 +132,9 @@ BEGIN
                                    JOIN running r ON r.n = j.n AND r.token = j.token))
           ORDER BY t.n FOR NO KEY UPDATE;
     END IF;
+    IF v_gated THEN
+        PERFORM lock_gates();
+    END IF;
     IF cardinality(r_keys) > 0 THEN
         v_touched := note_progress(p_now, r_keys, r_tokens, r_fractions, r_data, r_last);
     END IF;
@@ -113,7 +148,7 @@ BEGIN
         ), gone AS (
             DELETE FROM running r USING sent s WHERE r.n = s.n AND r.token = s.token
             RETURNING s.pos, r.n, r.tree, s.kind, r.attempt, r.base, r.token, r.priority, r.node, r.started_at, s.until,
-                      s.data, s.result, s.error, s.inputs, s.receipt
+                      s.data, s.result, s.error, s.inputs, s.receipt, r.executor_gate, r.key_gate
         ), kept AS (
             INSERT INTO done (n, attempt, status, node, started_at, ended_at, token, result, error, inputs, receipt)
             SELECT n, attempt, CASE kind WHEN {retry} THEN {failed} ELSE kind END, node, started_at, p_now, token, result,
@@ -132,8 +167,12 @@ BEGIN
                    p_now, started_at, data
               FROM gone ORDER BY pos
         )
-        SELECT array_agg(pos), array_agg(n), array_agg(tree), array_agg(kind)
-          INTO v_found, v_keys, v_trees, v_kinds FROM gone;
+        SELECT array_agg(pos), array_agg(n), array_agg(tree), array_agg(kind),
+               array_agg(executor_gate) || array_agg(key_gate)
+          INTO v_found, v_keys, v_trees, v_kinds, v_left FROM gone;
+        IF v_gated THEN
+            PERFORM leave_gates(v_left, '{}');
+        END IF;
         IF v_keys IS NOT NULL THEN
             IF {failed} = ANY (v_kinds) THEN
                 v_blocked := block_dependents(
@@ -145,7 +184,14 @@ BEGIN
             v_touched := v_touched || v_trees;
         END IF;
     END IF;
-    v_claimed := claim_ready(p_now, v_session, p_most);
+    IF v_gated THEN
+        v_claimed := claim_gated(p_now, v_session, p_most);
+    ELSE
+        v_claimed := claim_ready(p_now, v_session, p_most);
+    END IF;
+    IF p_started_first AND v_claimed <> '{}' THEN
+        PERFORM promote(v_claimed);
+    END IF;
 
     -- The trees in whose log this wrote; those of the claims are among them.
     RETURN QUERY
@@ -158,7 +204,7 @@ BEGIN
     IF v_claimed <> '{}' THEN
         RETURN QUERY
             SELECT r.n, r.tree, r.attempt::bigint, t.id, t.name, t.executor, t.inputs, t.params, t.more,
-                   (r.attempt - r.base)::bigint, r.token, r.priority::bigint, 'claimed'
+                   (r.attempt - r.base)::bigint, r.token, (r.priority & 3)::bigint, 'claimed'
               FROM unnest(v_claimed) WITH ORDINALITY AS c (n, pos)
               JOIN running r ON r.n = c.n JOIN tasks t ON t.n = c.n
              ORDER BY c.pos;
@@ -192,7 +238,10 @@ BEGIN
         RETURN QUERY SELECT * FROM ends(v_ended);
     END IF;
     RETURN QUERY
-        SELECT (EXISTS (SELECT 1 FROM ready))::int::bigint, (SELECT min(due) FROM delayed), newest(), NULL::text,
+        SELECT (EXISTS (SELECT 1 FROM ready)
+                OR EXISTS (SELECT 1 FROM gates WHERE {awaited} AND opens_at <= p_now))::int::bigint,
+               least((SELECT min(due) FROM delayed WHERE gate IS NULL),
+                     (SELECT min(opens_at) FROM gates WHERE {awaited} AND opens_at > p_now)), newest(), NULL::text,
                NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::bigint, NULL::bigint, NULL::bigint,
                'summary';
 END $$;

@@ -1,6 +1,7 @@
 //! Draws operations from a seed. An operation names tasks by their ids and runs by their place in the list of held
 //! ones, so that it can be done to two stores.
 
+use apflow_core::gate::{GateLimits, GateRule, GateScope, Rate};
 use apflow_core::id::TaskId;
 use apflow_core::store::TaskPatch;
 use apflow_core::task::{DependencyKind, TaskStatus};
@@ -28,17 +29,51 @@ pub enum Ending {
 /// One operation. Times are milliseconds from now, nodes and held runs are given by number.
 #[derive(Debug, Clone)]
 pub enum Op {
-    Insert { tasks: Value, execute: bool },
-    Execute { task: TaskId, rerun_completed: bool },
-    Turn { node: usize, finished: Vec<(usize, Ending)>, progress: Vec<usize>, claim: u32 },
-    Cancel { tasks: Vec<TaskId>, cascade: bool },
-    Update { task: TaskId, patch: Box<TaskPatch> },
-    Delete { task: TaskId },
-    Open { node: usize, lease_ms: u64 },
-    Renew { node: usize, lease_ms: u64 },
-    Close { node: usize },
+    Insert {
+        tasks: Value,
+        execute: bool,
+    },
+    Execute {
+        task: TaskId,
+        rerun_completed: bool,
+    },
+    Turn {
+        node: usize,
+        finished: Vec<(usize, Ending)>,
+        progress: Vec<usize>,
+        claim: u32,
+        started_first: bool,
+    },
+    Cancel {
+        tasks: Vec<TaskId>,
+        cascade: bool,
+    },
+    Update {
+        task: TaskId,
+        patch: Box<TaskPatch>,
+    },
+    Delete {
+        task: TaskId,
+    },
+    Open {
+        node: usize,
+        lease_ms: u64,
+    },
+    Renew {
+        node: usize,
+        lease_ms: u64,
+    },
+    Close {
+        node: usize,
+    },
     Rescue,
-    Wait { millis: u64 },
+    Rules {
+        rules: Vec<GateRule>,
+    },
+    Expire,
+    Wait {
+        millis: u64,
+    },
 }
 
 /// SplitMix64: small, and the same everywhere.
@@ -93,7 +128,9 @@ impl Draw {
             43..50 => Op::Renew { node: self.random.below(NODES), lease_ms: self.lease() },
             50..51 => Op::Close { node: self.random.below(NODES) },
             51..55 => Op::Rescue,
-            55..62 => Op::Wait { millis: self.random.below(700) as u64 },
+            55..61 => Op::Wait { millis: self.random.below(700) as u64 },
+            61..63 => self.rules(),
+            63..66 => Op::Expire,
             _ => self.turn(pair),
         }
     }
@@ -125,12 +162,48 @@ impl Draw {
                 .collect();
             json!({
                 "id": ids[i], "name": ids[i], "parent_id": parent, "dependencies": dependencies,
-                "priority": self.random.below(4), "executor": EXECUTOR, "inputs": {"i": i},
+                "priority": self.random.below(4), "executor": self.executor(), "inputs": {"i": i},
+                "concurrency_key": self.key(), "deadline_ms": if i == 0 { self.deadline() } else { None },
             })
         });
         let tasks: Value = tasks.collect();
         self.trees.push(ids.into_iter().map(TaskId::from).collect());
         Op::Insert { tasks, execute: self.random.percent(70) }
+    }
+
+    fn executor(&mut self) -> &'static str {
+        if self.random.percent(70) { EXECUTOR } else { "other" }
+    }
+
+    fn key(&mut self) -> Option<String> {
+        self.random.percent(35).then(|| format!("k{}", self.random.below(4)))
+    }
+
+    fn deadline(&mut self) -> Option<u32> {
+        self.random.percent(15).then(|| 1 + self.random.below(4_000) as u32)
+    }
+
+    /// Rules for some of the executors and keys that tasks have.
+    fn rules(&mut self) -> Op {
+        let names = [
+            (GateScope::Executor, "other"),
+            (GateScope::Key, "k0"),
+            (GateScope::Key, "k1"),
+            (GateScope::Key, "k*"),
+        ];
+        let mut rules = Vec::new();
+        for (scope, name) in names {
+            if self.random.percent(50) {
+                continue;
+            }
+            let max_running = self.random.percent(60).then(|| self.random.below(4) as u32);
+            let rate = self.random.percent(40).then(|| Rate {
+                spacing: 1 + self.random.below(400_000) as i64,
+                burst: 1 + self.random.below(3) as u32,
+            });
+            rules.push(GateRule { scope, name: name.into(), limits: GateLimits { max_running, rate } });
+        }
+        Op::Rules { rules }
     }
 
     fn turn(&mut self, pair: &Pair) -> Op {
@@ -149,7 +222,8 @@ impl Draw {
                 progress.push(i);
             }
         }
-        Op::Turn { node, finished, progress, claim: self.random.below(5) as u32 }
+        let (claim, started_first) = (self.random.below(5) as u32, self.random.percent(30));
+        Op::Turn { node, finished, progress, claim, started_first }
     }
 
     fn ending(&mut self) -> Ending {
@@ -172,7 +246,10 @@ impl Draw {
     fn update(&mut self, pair: &Pair) -> Op {
         let mut task = self.task();
         let mut patch = TaskPatch::default();
-        match self.random.below(10) {
+        match self.random.below(13) {
+            10 => patch.concurrency_key = Some(self.key()),
+            11 => patch.executor = Some(Some(self.executor().into())),
+            12 => patch.deadline_ms = Some(self.deadline()),
             0..4 => patch.priority = Some(self.random.below(4) as u8),
             4..5 => patch.inputs = Some(json!({"edited": self.random.below(100)}).into()),
             5..8 => {

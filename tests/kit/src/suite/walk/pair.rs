@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use apflow_core::clock::Timestamp;
 use apflow_core::error::Result;
-use apflow_core::id::{NodeId, Seq, TaskId};
+use apflow_core::id::{NodeId, Seq, TaskId, TaskKey, Token};
 use apflow_core::lease::Session;
 use apflow_core::store::{
     CancelRequest, ClaimedRun, EventQuery, ExecuteRequest, Execution, FinishedRun, ProgressReport,
@@ -32,6 +32,8 @@ struct Side {
     held: Vec<(usize, ClaimedRun)>,
     names: Names,
     seen: Seq,
+    /// Whether the last turn left something to claim.
+    more: bool,
 }
 
 /// Both stores.
@@ -133,13 +135,15 @@ impl Pair {
         for node in 0..NODES {
             self.step(&Op::Open { node, lease_ms: 1_000_000_000 }).await?;
         }
+        self.step(&Op::Rules { rules: Vec::new() }).await?;
         for _ in 0..1_000 {
             // Longer than any delay: what is put off is due now.
             self.step(&Op::Wait { millis: 10_000 }).await?;
             let finished: Vec<_> = (0..self.sut.held.len()).map(|i| (i, Ending::Complete)).collect();
             let idle = finished.is_empty();
-            self.step(&Op::Turn { node: 0, finished, progress: Vec::new(), claim: 50 }).await?;
-            if idle && self.sut.held.is_empty() {
+            let turn = Op::Turn { node: 0, finished, progress: Vec::new(), claim: 50, started_first: false };
+            self.step(&turn).await?;
+            if idle && self.sut.held.is_empty() && !self.sut.more {
                 return Ok(());
             }
         }
@@ -175,7 +179,7 @@ impl Side {
             let until = START.plus(Duration::from_secs(2));
             sessions.push(store.open_session(&node(number), until, START).await.unwrap().session);
         }
-        Self { store, sessions, held: Vec::new(), names: Names::default(), seen: Seq(0) }
+        Self { store, sessions, held: Vec::new(), names: Names::default(), seen: Seq(0), more: false }
     }
 
     /// The answer, or the code of the error.
@@ -191,8 +195,23 @@ impl Side {
         match op {
             Op::Insert { tasks, execute } => self.insert(tasks, *execute, now).await,
             Op::Execute { task, rerun_completed } => self.execute(task, *rerun_completed, now).await,
-            Op::Turn { node, finished, progress, claim } => {
-                self.turn(*node, finished, progress, *claim, now).await
+            Op::Turn { node, finished, progress, claim, started_first } => {
+                let runs = finished.iter().map(|(i, ending)| end(&self.held[*i].1, *ending, now)).collect();
+                let turn = Turn {
+                    session: self.sessions[*node].clone(),
+                    now,
+                    finished: runs,
+                    progress: progress.iter().map(|i| report(&self.held[*i].1)).collect(),
+                    claim: *claim,
+                    started_first: *started_first,
+                };
+                self.turn(*node, finished, turn).await
+            }
+            Op::Rules { rules } => Ok(json!(self.store.set_gate_rules(rules, now).await?)),
+            Op::Expire => {
+                let done = self.store.expire(now).await?;
+                let interrupted = self.interrupted(&done.interrupted);
+                Ok(json!([interrupted, seen::ends(&done.ended), done.next]))
             }
             Op::Cancel { tasks, cascade } => self.cancel(tasks, *cascade, now).await,
             Op::Update { task, patch } => {
@@ -235,18 +254,9 @@ impl Side {
         })
     }
 
-    async fn turn(
-        &mut self,
-        node: usize,
-        finished: &[(usize, Ending)],
-        progress: &[usize],
-        claim: u32,
-        now: Timestamp,
-    ) -> Result<Value> {
-        let session = self.sessions[node].clone();
-        let runs = finished.iter().map(|(i, ending)| end(&self.held[*i].1, *ending, now)).collect();
-        let progress = progress.iter().map(|i| report(&self.held[*i].1)).collect();
-        let outcome = self.store.turn(Turn { session, now, finished: runs, progress, claim }).await?;
+    async fn turn(&mut self, node: usize, finished: &[(usize, Ending)], turn: Turn) -> Result<Value> {
+        let outcome = self.store.turn(turn).await?;
+        self.more = outcome.more;
         let handed: HashSet<usize> = finished.iter().map(|(i, _)| *i).collect();
         let mut index = 0..;
         self.held.retain(|_| index.next().is_none_or(|i| !handed.contains(&i)));
@@ -267,13 +277,17 @@ impl Side {
     async fn cancel(&self, tasks: &[TaskId], cascade: bool, now: Timestamp) -> Result<Value> {
         let request = CancelRequest { tasks: tasks.to_vec(), cascade, message: "stop".into(), now };
         let done = self.store.cancel(request).await?;
-        let mut interrupted: Vec<String> =
-            done.interrupted.iter().map(|(key, _)| self.names.task(*key).to_string()).collect();
-        interrupted.sort_unstable();
+        let interrupted = self.interrupted(&done.interrupted);
         let results: Vec<String> =
             done.results.iter().map(|(id, result)| format!("{id} {result:?}")).collect();
         let (ended, touched) = (seen::ends(&done.ended), self.names.touched(&done.touched));
         Ok(json!({"results": results, "interrupted": interrupted, "ended": ended, "touched": touched}))
+    }
+
+    fn interrupted(&self, runs: &[(TaskKey, Token)]) -> Vec<String> {
+        let mut ids: Vec<String> = runs.iter().map(|(key, _)| self.names.task(*key).to_string()).collect();
+        ids.sort_unstable();
+        ids
     }
 
     async fn new_events(&mut self) -> Value {
@@ -293,7 +307,9 @@ impl Side {
     async fn counts(&self) -> Value {
         let roots = TaskFilter { root_only: true, ..TaskFilter::default() };
         let (all, roots) = (self.store.count(TaskFilter::default()).await, self.store.count(roots).await);
-        json!([all.unwrap(), roots.unwrap()])
+        let gates: Vec<String> =
+            self.store.gates().await.unwrap().iter().map(|gate| format!("{gate:?}")).collect();
+        json!([all.unwrap(), roots.unwrap(), gates])
     }
 }
 
