@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use apflow_testkit::postgres::Database;
@@ -57,7 +57,7 @@ pub struct Setup {
     /// Environment variables.
     pub env: Vec<(&'static str, String)>,
     /// A database on PostgreSQL; without one it is a file in the server's folder.
-    pub database: Option<Database>,
+    pub database: Option<Arc<Database>>,
 }
 
 impl Default for Setup {
@@ -84,7 +84,7 @@ pub async fn server() -> Server {
 
 /// The same on PostgreSQL.
 pub async fn server_on_postgres() -> Server {
-    Server::start(Setup { database: Some(Database::new()), ..Setup::default() }).await
+    Server::start(Setup { database: Some(Arc::new(Database::new())), ..Setup::default() }).await
 }
 
 /// A server that runs one task at a time.

@@ -14,6 +14,7 @@ mod docs;
 mod examples;
 mod harness;
 mod hostile;
+mod limits;
 mod reload;
 mod schedules;
 mod site;

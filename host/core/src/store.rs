@@ -308,12 +308,12 @@ pub struct Expiration {
 }
 
 /// The error of tasks that an execution had no time left for.
-pub fn deadline_exceeded(deadline_ms: u32) -> TaskError {
+pub fn out_of_time(deadline_ms: u32) -> TaskError {
     let text = format!(
         "The execution of the tree took longer than {deadline_ms} ms (deadline_ms of its root) and was ended. Execute the \
          tree again to go on with what has not completed"
     );
-    TaskError::new(FailureKind::Permanent, "deadline_exceeded", text).with("deadline_ms", deadline_ms)
+    TaskError::new(FailureKind::Permanent, "tree_deadline", text).with("deadline_ms", deadline_ms)
 }
 
 /// An owner's edit. `None` leaves a field as it is.
@@ -525,7 +525,7 @@ pub trait Store: ScheduleStore + GateStore {
     async fn cancel(&self, request: CancelRequest) -> Result<Cancellation>;
 
     /// Ends executions whose deadline ([`NewTree::deadline_ms`]) has passed: every task of theirs that was still to run, or
-    /// ran, fails with [`deadline_exceeded`]; tokens of runs are revoked.
+    /// ran, fails with [`out_of_time`]; tokens of runs are revoked.
     async fn expire(&self, now: Timestamp) -> Result<Expiration>;
 
     /// Changes a definition. Appends `task.updated`.

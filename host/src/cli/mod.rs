@@ -6,6 +6,7 @@ mod client;
 mod db;
 mod errors;
 mod executors;
+mod limits;
 mod options;
 mod output;
 mod plugin;
@@ -51,6 +52,8 @@ enum Command {
     Plugin(plugin::PluginArgs),
     /// See what can execute tasks
     Executors(executors::ExecutorsArgs),
+    /// Show the limits of executors and concurrency keys
+    Limits(limits::LimitsArgs),
     /// See, upgrade and move the database
     Db(db::DbArgs),
     /// Measure how fast this machine runs tasks
@@ -85,6 +88,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
             Command::Tasks(args) => tasks::run(*args).await,
             Command::Plugin(args) => plugin::run(args).await,
             Command::Executors(args) => executors::run(args).await,
+            Command::Limits(args) => limits::run(args).await,
             Command::Db(args) => db::run(args).await,
             Command::Bench(args) => bench::run(args).await,
             Command::Version(args) => version::run(&args),

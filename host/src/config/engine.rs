@@ -83,7 +83,8 @@ impl EngineConfig {
             max_concurrent_runs: self.max_concurrent_runs,
             lease: LeasePolicy { duration: Duration::from_millis(self.lease_ms.into()) },
             limits: limits.of_trees(),
-            gate_rules: Some(limits.gate_rules()),
+            // Who only looks into a database does not say what holds there.
+            gate_rules: (self.max_concurrent_runs > 0).then(|| limits.gate_rules()),
             default_timeout: (self.default_timeout_ms > 0)
                 .then(|| Duration::from_millis(self.default_timeout_ms.into())),
             breaker: BreakerPolicy {

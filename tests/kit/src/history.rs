@@ -195,10 +195,10 @@ fn ensure(holds: bool, problem: impl Fn() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(problem()) }
 }
 
-/// Whether it is about a task that the deadline of its execution ended, see [`apflow_core::store::deadline_exceeded`].
+/// Whether it is about a task that the deadline of its execution ended, see [`apflow_core::store::out_of_time`].
 fn ran_out_of_time(event: &Event) -> bool {
     let code = event.data.as_ref().map(|data| data.value()["error"]["code"].clone());
-    code.is_some_and(|code| code == "deadline_exceeded")
+    code.is_some_and(|code| code == "tree_deadline")
 }
 
 impl TreeHistory {

@@ -1,6 +1,7 @@
 //! The host itself: health, executors, plugins, and this table.
 
 use apflow_core::error::{Error, ErrorCode, Result};
+use apflow_core::gate::Gate;
 use apflow_core::plugin::{ExecutorInfo, PluginInfo};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -86,6 +87,57 @@ pub(super) async fn executors(engine: &Engine, _: NoParams) -> Result<Reply> {
 
 pub(super) fn executors_schema() -> Value {
     shape::schema::<Executors<'_>>()
+}
+
+/// The limits that reach across trees.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Limits {
+    /// Executors by id, then keys.
+    limits: Vec<LimitEntry>,
+    /// How many.
+    count: usize,
+}
+
+/// The limit of one executor or of one concurrency key, and how it stands.
+#[derive(Debug, Serialize, JsonSchema)]
+struct LimitEntry {
+    /// `executor` or `key`.
+    scope: &'static str,
+    /// The executor, or the key.
+    name: String,
+    /// Tasks that may run at a time; null for any number.
+    max_running: Option<u32>,
+    /// Starts in a second in the long run; null for any.
+    per_second: Option<f64>,
+    /// Starts that may come at once after a pause; null without a rate.
+    burst: Option<u32>,
+    /// Tasks that run.
+    running: u32,
+    /// Tasks that are parked, because it was full when their turn came.
+    parked: u32,
+    /// With a rate: nothing starts before (RFC 3339).
+    opens_at: Option<String>,
+}
+
+impl From<Gate> for LimitEntry {
+    fn from(gate: Gate) -> Self {
+        let rate = gate.limits.rate;
+        Self {
+            scope: gate.scope.as_str(),
+            max_running: gate.limits.max_running,
+            per_second: rate.map(|rate| 1_000_000.0 / rate.spacing as f64),
+            burst: rate.map(|rate| rate.burst),
+            running: gate.running,
+            parked: gate.parked,
+            opens_at: rate.map(|_| gate.opens_at.to_string()),
+            name: gate.name,
+        }
+    }
+}
+
+pub(super) async fn limits(engine: &Engine, _: NoParams) -> Result<Limits> {
+    let limits: Vec<LimitEntry> = engine.gates().await?.into_iter().map(LimitEntry::from).collect();
+    Ok(Limits { count: limits.len(), limits })
 }
 
 /// What is loaded.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use apflow_core::clock::Timestamp;
 use apflow_core::error::{Error, ErrorCode, Result};
 use apflow_core::event::Event;
+use apflow_core::gate::Gate;
 use apflow_core::id::{NodeId, Seq, TaskId, TreeId};
 use apflow_core::store::{EventQuery, Page, Progress, StatusCounts, TaskFilter, TreeState};
 use apflow_core::task::{Attempt, Task};
@@ -159,6 +160,14 @@ impl Engine {
             }
         }
         Ok(text)
+    }
+
+    /// The limits of executors and concurrency keys, by scope and name.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn gates(&self) -> Result<Vec<Gate>> {
+        self.0.store.gates().await
     }
 
     /// How the host is; asks the store.

@@ -8,6 +8,7 @@ mod cancelling;
 mod collecting;
 mod hooks;
 mod leases;
+mod limits;
 mod running;
 mod schedules;
 mod setup;

@@ -4,7 +4,7 @@
 use apflow_core::clock::Timestamp;
 use apflow_core::error::Result;
 use apflow_core::id::{TaskId, TaskKey, Token};
-use apflow_core::store::{Expiration, deadline_exceeded};
+use apflow_core::store::{Expiration, out_of_time};
 
 use super::answer::ended;
 use super::finished::FAILED;
@@ -63,7 +63,7 @@ UNION ALL SELECT n FROM delayed WHERE n BETWEEN $1 AND $2
 UNION ALL SELECT n FROM running WHERE n BETWEEN $1 AND $2
 ORDER BY 1";
     let open = work.rows(sql(text), arguments![first, last], |row| at::<i64>(row, 0)).await?;
-    let error = to_json("task error", &deadline_exceeded(deadline_ms))?;
+    let error = to_json("task error", &out_of_time(deadline_ms))?;
     let arguments = arguments![now, to_json("list of tasks", &open)?, error, FAILED];
     work.step(Step::Withdraw, arguments, |row| {
         match row.what()? {

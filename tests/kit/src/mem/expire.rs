@@ -3,7 +3,7 @@
 use apflow_core::clock::Timestamp;
 use apflow_core::error::Result;
 use apflow_core::id::{TaskKey, TreeKey};
-use apflow_core::store::{Expiration, deadline_exceeded};
+use apflow_core::store::{Expiration, out_of_time};
 use apflow_core::task::TreeStatus;
 
 use super::rows::State;
@@ -18,7 +18,7 @@ pub(super) fn expire(state: &mut State, now: Timestamp) -> Result<Expiration> {
     late.sort_unstable();
     let mut expiration = Expiration::default();
     for (_, tree) in late.into_iter().take(BATCH) {
-        let error = deadline_exceeded(state.trees[tree].deadline_ms.unwrap_or_default());
+        let error = out_of_time(state.trees[tree].deadline_ms.unwrap_or_default());
         let is_open = |key: &TaskKey| state.tasks[*key].place.is_armed();
         let open: Vec<TaskKey> = state.keys_of(tree).into_iter().filter(is_open).collect();
         let mut work = Transaction::new(state, now);

@@ -52,9 +52,9 @@ pub async fn everything_unfinished_fails(store: Arc<dyn Store>) {
         ["task.failed r", "task.failed b", "task.failed c", "task.failed d", "task.failed e", "tree.failed"]
     );
     let event = rig.only_event("r", EventKind::TaskFailed, Some("d")).await;
-    assert_eq!((&data(&event)["error"]["code"], event.attempt), (&json!("deadline_exceeded"), 1));
+    assert_eq!((&data(&event)["error"]["code"], event.attempt), (&json!("tree_deadline"), 1));
     let error = rig.task("b").await.error_info.unwrap();
-    assert_eq!((error.code.as_str(), &error.data["deadline_ms"]), ("deadline_exceeded", &json!(1_000)));
+    assert_eq!((error.code.as_str(), &error.data["deadline_ms"]), ("tree_deadline", &json!(1_000)));
     // A run that ends later is refused.
     assert_eq!(rig.complete(&runs[1..2]).await.lost, [(runs[1].key, runs[1].token)]);
     assert_eq!(rig.store.expire(rig.now).await, Ok(Default::default()));
