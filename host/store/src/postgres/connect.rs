@@ -128,7 +128,7 @@ pub(crate) async fn create_beside(url: &str, name: &str) -> Result<String> {
     let target = Target::of(url, StoreOptions::default())?;
     let text = format!("CREATE DATABASE {}", quoted(name));
     target.execute(&target.connect, text).await?;
-    Ok(target.connect.clone().database(name).to_url_lossy().to_string())
+    Ok(beside(url, name))
 }
 
 /// [`crate::scratch::remove`].
@@ -138,6 +138,14 @@ pub(crate) async fn remove(url: &str) -> Result<()> {
     // Nobody removes the database that he is connected to; this one every server has.
     let text = format!("DROP DATABASE {} WITH (FORCE)", quoted(name));
     target.execute(&target.connect.clone().database("postgres"), text).await
+}
+
+/// The URL of another database of the same server.
+fn beside(url: &str, name: &str) -> String {
+    let (place, options) = url.split_at(url.find('?').unwrap_or(url.len()));
+    let (scheme, server) = place.split_once("://").unwrap_or(("postgres", place));
+    let server = server.split('/').next().unwrap_or_default();
+    format!("{scheme}://{server}/{name}{options}")
 }
 
 fn quoted(name: &str) -> String {
@@ -212,4 +220,21 @@ async fn check_owner(connection: &mut PgConnection) -> Result<bool> {
         ));
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_beside_another_has_the_same_server_and_options() {
+        for (url, expected) in [
+            ("postgres://u:p@h:5433/d", "postgres://u:p@h:5433/x"),
+            ("postgres://h", "postgres://h/x"),
+            ("postgresql:///d?host=/run/a/b", "postgresql:///x?host=/run/a/b"),
+        ] {
+            assert_eq!(beside(url, "x"), expected);
+        }
+        assert_eq!(quoted(r#"a"b"#), r#""a""b""#);
+    }
 }

@@ -95,6 +95,9 @@ BEGIN
     )
     SELECT array_agg(n ORDER BY n) FILTER (WHERE left_open = 0) INTO v_ended FROM changed;
 
+    IF v_ended IS NULL THEN
+        RETURN '{}';
+    END IF;
     INSERT INTO events (tree, attempt, kind, at)
     SELECT t.n, t.execution,
            CASE t.status WHEN {completed} THEN {tree.completed} WHEN {cancelled} THEN {tree.cancelled}
@@ -102,7 +105,7 @@ BEGIN
            p_now
       FROM unnest(v_ended) AS e (n) JOIN trees t ON t.n = e.n
      ORDER BY t.n;
-    RETURN coalesce(v_ended, '{}');
+    RETURN v_ended;
 END $$;
 
 -- The answers about executions that ended.

@@ -192,7 +192,8 @@ BEGIN
         RETURN QUERY SELECT * FROM ends(v_ended);
     END IF;
     RETURN QUERY
-        SELECT (EXISTS (SELECT 1 FROM ready))::int::bigint, (SELECT min(due) FROM delayed), newest(), NULL::text,
+        SELECT (EXISTS (SELECT 1 FROM ready))::int::bigint, (SELECT min(due) FROM delayed),
+               (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM positions), NULL::text,
                NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::bigint, NULL::bigint, NULL::bigint,
                'summary';
 END $$;
