@@ -77,9 +77,14 @@ DECLARE
     v_keys    bigint[];
     v_trees   bigint[];
     v_kinds   smallint[];
+    v_idle    boolean := v_sent = 0 AND cardinality(r_keys) = 0;
 BEGIN
-    IF v_sent = 0 AND cardinality(r_keys) = 0 AND NOT EXISTS (SELECT 1 FROM delayed WHERE due <= p_now)
-       AND (p_most = 0 OR NOT EXISTS (SELECT 1 FROM ready)) THEN
+    -- Apart from the line before: an expression that looks at a table is a query, which costs more than many a step here.
+    IF v_idle THEN
+        v_idle := NOT EXISTS (SELECT 1 FROM delayed WHERE due <= p_now)
+                  AND (p_most = 0 OR NOT EXISTS (SELECT 1 FROM ready));
+    END IF;
+    IF v_idle THEN
         -- Nothing to do, so nothing is locked or written, and no commit waits for the disk.
         SELECT s.n INTO v_session FROM sessions s WHERE s.node = p_node AND s.epoch = p_epoch AND s.ended = 0;
     ELSE
@@ -95,9 +100,8 @@ BEGIN
     END IF;
 
     IF v_sent > 0 THEN
-        PERFORM 1 FROM trees t
-          WHERE t.n = ANY (ARRAY(SELECT DISTINCT r.tree FROM unnest(p_keys, p_tokens) AS j (n, token)
-                                   JOIN running r ON r.n = j.n AND r.token = j.token))
+        -- The tree of a run that is refused below may be among them; that does no harm.
+        PERFORM 1 FROM trees t WHERE t.n = ANY (ARRAY(SELECT r.tree FROM running r WHERE r.n = ANY (p_keys)))
           ORDER BY t.n FOR NO KEY UPDATE;
     END IF;
     IF cardinality(r_keys) > 0 THEN
@@ -151,10 +155,9 @@ BEGIN
     RETURN QUERY
         SELECT t.n, t.execution::bigint, NULL::bigint, t.id, t.user_id, NULL::text, NULL::text, NULL::text, NULL::text,
                NULL::bigint, NULL::bigint, NULL::bigint, 'touched'
-          FROM (SELECT unnest(v_touched) AS n
-                UNION
-                SELECT r.tree FROM unnest(v_claimed) AS c (n) JOIN running r ON r.n = c.n) AS x
-          JOIN trees t ON t.n = x.n ORDER BY t.n;
+          FROM trees t
+         WHERE t.n = ANY (v_touched || ARRAY(SELECT r.tree FROM running r WHERE r.n = ANY (v_claimed)))
+         ORDER BY t.n;
     IF v_claimed <> '{}' THEN
         RETURN QUERY
             SELECT r.n, r.tree, r.attempt::bigint, t.id, t.name, t.executor, t.inputs, t.params, t.more,
