@@ -169,7 +169,7 @@ BEGIN
         -- completed, and gives what its original has and the result of the newest attempt that completed that.
         RETURN QUERY
             SELECT c.n, e.kind::bigint,
-                   (CASE WHEN l.n IS NOT NULL THEN {completed} WHEN d.n IS NULL OR o.n IS NOT NULL THEN 0
+                   (CASE WHEN l.n IS NOT NULL THEN {completed} WHEN d.attempt IS NULL OR o.n IS NOT NULL THEN 0
                          ELSE d.status END)::bigint,
                    t.id, t.name, CASE WHEN l.n IS NULL THEN t.executor ELSE s.executor END,
                    CASE WHEN l.n IS NULL THEN t.more ELSE s.more END, d.result, NULL::text, NULL::bigint, NULL::bigint,
@@ -178,9 +178,10 @@ BEGIN
               JOIN edges e ON e.task = c.n JOIN tasks t ON t.n = e.dep
               LEFT JOIN origins l ON l.n = e.dep AND l.type = {link}
               LEFT JOIN tasks s ON s.n = l.original
-              LEFT JOIN done d ON d.n = coalesce(l.original, e.dep) AND d.attempt = (
-                   SELECT max(m.attempt) FROM done m
-                    WHERE m.n = coalesce(l.original, e.dep) AND (l.n IS NULL OR m.status = {completed}))
+              LEFT JOIN LATERAL (
+                   SELECT m.attempt, m.status, m.result FROM done m
+                    WHERE m.n = coalesce(l.original, e.dep) AND (l.n IS NULL OR m.status = {completed})
+                    ORDER BY m.attempt DESC LIMIT 1) AS d ON true
               LEFT JOIN reopened o ON o.n = e.dep AND o.attempt = d.attempt
              ORDER BY c.pos, e.pos;
     END IF;
