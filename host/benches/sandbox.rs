@@ -1,5 +1,5 @@
-//! One call of a component in a fresh instance, ours beside wasmtime's bare cost for the same component with the same
-//! limits: store, instantiation, first call, drop. `cargo bench --bench sandbox`.
+//! One call of a component, ours beside wasmtime's bare cost for the same component with the same limits: in a fresh
+//! instance (store, instantiation, first call, drop), and in one that has served before. `cargo bench --bench sandbox`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use apflow_host::plugin::{Executor, Invocation, Plugins as _, ProgressSink};
 use apflow_host::{Json, clock::SystemClock};
+use apflow_wasm::grants::{Isolation, PluginPolicy};
 use apflow_wasm::{WasmOptions, WasmPlugins};
 use criterion::{Criterion, criterion_group, criterion_main};
 use wasmtime::component::{Component, Linker, ResourceTable};
@@ -63,10 +64,18 @@ impl Bare {
     }
 
     async fn call(&self) {
+        self.ask(&mut self.instance().await).await;
+    }
+
+    async fn instance(&self) -> (Store<Guest>, bindings::ExecutorPlugin) {
         let guest = Guest { wasi: WasiCtxBuilder::new().build(), table: ResourceTable::new() };
         let mut store = Store::new(&self.engine, guest);
         store.set_epoch_deadline(1_000_000);
         let instance = self.pre.instantiate_async(&mut store).await.expect("an instance");
+        (store, instance)
+    }
+
+    async fn ask(&self, (store, instance): &mut (Store<Guest>, bindings::ExecutorPlugin)) {
         let call = bindings::exports::apflow::plugin::executor::Invocation {
             executor: "noop_executor".into(),
             task_id: "task".into(),
@@ -79,7 +88,7 @@ impl Bare {
             trace_parent: None,
             extra: "{}".into(),
         };
-        let answer = instance.apflow_plugin_executor().call_execute(&mut store, &call).await;
+        let answer = instance.apflow_plugin_executor().call_execute(store, &call).await;
         assert!(answer.expect("no trap").is_ok());
     }
 }
@@ -98,9 +107,11 @@ fn invocation() -> Invocation {
     }
 }
 
-async fn ours() -> Arc<dyn Executor> {
+async fn ours(isolation: Isolation) -> Arc<dyn Executor> {
+    let policy = PluginPolicy { isolation: Some(isolation), ..PluginPolicy::default() };
     let options = WasmOptions {
         folders: vec![dist()],
+        policies: [("noop_executor".to_owned(), policy)].into(),
         watch: false,
         clock: Arc::new(SystemClock),
         ..WasmOptions::default()
@@ -115,19 +126,33 @@ fn calls(criterion: &mut Criterion) {
         .enable_all()
         .build()
         .expect("a runtime");
-    let mut group = criterion.benchmark_group("fresh instance and call");
-    group.measurement_time(Duration::from_secs(5));
     let bare = Bare::new();
-    group.bench_function("bare wasmtime", |bencher| bencher.to_async(&runtime).iter(|| bare.call()));
-    let executor = runtime.block_on(ours());
     let progress: Arc<dyn ProgressSink> = Arc::new(NoProgress);
-    group.bench_function("apflow", |bencher| {
-        bencher.to_async(&runtime).iter(|| async {
-            let outcome = executor.execute(invocation(), Arc::clone(&progress)).await;
-            assert!(outcome.result.is_ok());
+    for (name, isolation) in [("fresh instance and call", Isolation::Call), ("call", Isolation::Shared)] {
+        let mut group = criterion.benchmark_group(name);
+        group.measurement_time(Duration::from_secs(5));
+        match isolation {
+            Isolation::Call => {
+                group.bench_function("bare wasmtime", |bencher| {
+                    bencher.to_async(&runtime).iter(|| bare.call())
+                });
+            }
+            _ => {
+                let one = tokio::sync::Mutex::new(runtime.block_on(bare.instance()));
+                group.bench_function("bare wasmtime", |bencher| {
+                    bencher.to_async(&runtime).iter(|| async { bare.ask(&mut *one.lock().await).await });
+                });
+            }
+        }
+        let executor = runtime.block_on(ours(isolation));
+        group.bench_function("apflow", |bencher| {
+            bencher.to_async(&runtime).iter(|| async {
+                let outcome = executor.execute(invocation(), Arc::clone(&progress)).await;
+                assert!(outcome.result.is_ok());
+            });
         });
-    });
-    group.finish();
+        group.finish();
+    }
 }
 
 criterion_group!(benches, calls);

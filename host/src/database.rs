@@ -4,7 +4,7 @@ use apflow_core::clock::Timestamp;
 use apflow_core::error::Result;
 use serde::Serialize;
 
-pub use apflow_store::Moved;
+pub use apflow_store::{Moved, scratch};
 
 use crate::config::DatabaseConfig;
 use crate::host::prepare;

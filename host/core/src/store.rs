@@ -548,6 +548,10 @@ pub trait Store: ScheduleStore + GateStore {
     /// Reads a task and its descendants in pre-order (children by insertion); empty if there is no such task.
     async fn subtree(&self, id: &TaskId) -> Result<Vec<Task>>;
 
+    /// Hands over what [`Store::subtree`] reads, task by task, so that nobody has to hold a large tree: all of one moment,
+    /// until `each` gives an error, which ends it.
+    async fn each_below(&self, id: &TaskId, each: &mut (dyn FnMut(Task) -> Result<()> + Send)) -> Result<()>;
+
     /// Reads the children of a task by priority, then insertion.
     async fn children(&self, id: &TaskId) -> Result<Vec<Task>>;
 

@@ -117,7 +117,13 @@ fn not_json(error: &serde_json::Error) -> Error {
 
 /// A response with a result, in three parts; the middle one may be large and is not copied.
 pub(crate) fn success(id: &Value, result: Json) -> (String, Json, &'static str) {
-    (format!(r#"{{"jsonrpc":"2.0","id":{id},"result":"#), result, "}")
+    let (head, tail) = around(id);
+    (head, result, tail)
+}
+
+/// What stands before and after a result.
+pub(crate) fn around(id: &Value) -> (String, &'static str) {
+    (format!(r#"{{"jsonrpc":"2.0","id":{id},"result":"#), "}")
 }
 
 /// A response with an error.

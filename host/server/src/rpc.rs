@@ -69,6 +69,17 @@ async fn one(app: &App, door: Door, closing: Option<Extension<Closing>>, parsed:
             let (head, result, tail) = envelope::success(&id, result);
             json(StatusCode::OK, joined(head, result, tail))
         }
+        Ok(Reply::Parts(parts)) => {
+            let (head, tail) = envelope::around(&id);
+            let parts: Vec<String> = std::iter::once(head).chain(parts).chain([tail.to_owned()]).collect();
+            json(
+                StatusCode::OK,
+                match parts.iter().map(String::len).sum::<usize>() <= COPY_LIMIT {
+                    true => Body::from(parts.concat()),
+                    false => in_parts(parts.into_iter().map(Bytes::from)),
+                },
+            )
+        }
         Ok(Reply::Stream(of)) => {
             sse::response(app, &id, of, place, closing.map(|Extension(closing)| closing))
         }
@@ -97,6 +108,10 @@ async fn batch(app: &App, door: Door, parts: Vec<Parsed>) -> Response {
             ) => {
                 let (head, result, tail) = envelope::success(&id, result);
                 [head.as_str(), result.as_str(), tail].concat()
+            }
+            Ok(Reply::Parts(parts)) => {
+                let (head, tail) = envelope::around(&id);
+                [head.as_str(), &parts.concat(), tail].concat()
             }
             Err(error) => {
                 log(&error);
@@ -150,6 +165,10 @@ fn joined(head: String, result: Json, tail: &'static str) -> Body {
         return Body::from([head.as_str(), result.as_str(), tail].concat());
     }
     let parts = [Bytes::from(head), Bytes::from_owner(Text(result)), Bytes::from_static(tail.as_bytes())];
+    in_parts(parts.into_iter())
+}
+
+fn in_parts(parts: impl Iterator<Item = Bytes> + Send + 'static) -> Body {
     Body::from_stream(stream::iter(parts.map(Ok::<_, std::convert::Infallible>)))
 }
 

@@ -59,6 +59,23 @@ impl Client {
         self.result(status, answer, &body)
     }
 
+    /// Calls a method and gives the bytes of its answer, which is read to its end and not kept.
+    pub async fn size_of(&self, door: Door, method: &str, params: Value) -> Result<u64, Failure> {
+        let response = self.send(door, method, params).await?;
+        let status = response.status();
+        let mut body = response.into_body();
+        let mut bytes = 0;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| self.broken(&error))?;
+            let data = frame.into_data().unwrap_or_default();
+            if !status.is_success() {
+                return Err(self.not_ours(status, &data));
+            }
+            bytes += data.len() as u64;
+        }
+        Ok(bytes)
+    }
+
     async fn send(&self, door: Door, method: &str, params: Value) -> Result<Response<Incoming>, Failure> {
         let path = match door {
             Door::Tasks => "/tasks",

@@ -114,6 +114,7 @@ impl Target {
                 let operation = door.find(method)?;
                 match (operation.call)(host.engine(), params).await? {
                     Reply::Value(json) => Ok(json.value()),
+                    Reply::Parts(parts) => Ok(serde_json::from_str(&parts.concat()).unwrap_or_default()),
                     Reply::Stream(stream) => Ok(stream.first.value()),
                 }
             }

@@ -8,6 +8,7 @@ mod error;
 mod migrations;
 mod postgres;
 mod rows;
+pub mod scratch;
 mod sqlite;
 mod stored;
 mod transfer;

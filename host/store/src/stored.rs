@@ -90,6 +90,10 @@ impl<D: Database> Store for Stored<D> {
         query::subtree(&self.0, id).await
     }
 
+    async fn each_below(&self, id: &TaskId, each: &mut (dyn FnMut(Task) -> Result<()> + Send)) -> Result<()> {
+        query::each_below(&self.0, id, each).await
+    }
+
     async fn children(&self, id: &TaskId) -> Result<Vec<Task>> {
         query::children(&self.0, id).await
     }

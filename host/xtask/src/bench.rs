@@ -9,9 +9,12 @@ use std::process::{Command, ExitCode};
 
 #[derive(clap::Args)]
 pub struct Options {
-    /// Leaves the benches of the parts (criterion) out
+    /// Leaves the benches of the parts out
     #[arg(long)]
     whole_only: bool,
+    /// Measures on a PostgreSQL server that is started for it, made of the machine's own binaries
+    #[arg(long)]
+    postgres: bool,
     /// Arguments for `apflow bench`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     bench: Vec<OsString>,
@@ -20,16 +23,31 @@ pub struct Options {
 /// The parts first, so that the figures of the whole are the last thing on the screen.
 pub fn run(layout: &Layout, options: &Options) -> Result<ExitCode> {
     plugins::build(layout, &plugins::Options { rust_only: true, shipped_only: true, only: None })?;
-    say("cargo build --release --bin apflow");
-    run_program(layout.cargo().args(["build", "--release", "--bin", "apflow"]))?;
-    if !options.whole_only {
-        let criterion = ["bench", "-p", "apflow-host", "--bench", "sandbox"];
-        say(&format!("cargo {}", criterion.join(" ")));
-        run_program(layout.cargo().args(criterion))?;
+    build(layout, &["build", "--release", "--bin", "apflow"])?;
+    let compares = options.bench.iter().any(|argument| argument == "--compare");
+    let on_server = options.postgres || compares;
+    if on_server {
+        build(layout, &["build", "--workspace", "--bin", "with-postgres"])?;
+    }
+    if !options.whole_only && !compares {
+        build(layout, &["bench", "-p", "apflow-host", "--bench", "sandbox", "--bench", "parts"])?;
     }
     say("apflow bench");
-    let mut bench = Command::new(layout.apflow("release"));
+    let apflow = layout.apflow("release");
+    let mut bench = match on_server {
+        false => Command::new(apflow),
+        true => {
+            let mut with_server = Command::new(layout.program("debug", "with-postgres"));
+            with_server.arg(apflow);
+            with_server
+        }
+    };
     bench.current_dir(&layout.root).args(["bench", "--plugins", "plugins/dist"]).args(&options.bench);
     run_program(&mut bench)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn build(layout: &Layout, arguments: &[&str]) -> Result<()> {
+    say(&format!("cargo {}", arguments.join(" ")));
+    run_program(layout.cargo().args(arguments))
 }

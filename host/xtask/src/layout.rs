@@ -44,7 +44,12 @@ impl Layout {
 
     /// The built `apflow` of a profile folder (`debug`, `release`).
     pub fn apflow(&self, profile: &str) -> PathBuf {
-        self.target.join(profile).join(format!("apflow{}", std::env::consts::EXE_SUFFIX))
+        self.program(profile, "apflow")
+    }
+
+    /// Another built program of the workspace.
+    pub fn program(&self, profile: &str, name: &str) -> PathBuf {
+        self.target.join(profile).join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
     }
 
     /// Holds a lock file of the cache until the returned file is dropped: two runs must not make the same toolchain or

@@ -10,6 +10,7 @@ mod process;
 mod site;
 mod test;
 mod toolchain;
+mod yardsticks;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -47,6 +48,8 @@ enum Command {
     Apflow(example::Options),
     /// Builds for release and measures; arguments go to `apflow bench`
     Bench(bench::Options),
+    /// Installs the programs that `bench --compare` measures apflow against, into the cache
+    Yardsticks,
     /// Writes the generated documents anew
     Bless,
 }
@@ -74,6 +77,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Polyglot(options) => return example::run(&layout, &example::POLYGLOT, &options),
         Command::Apflow(options) => return example::apflow(&layout, &options),
         Command::Bench(options) => return bench::run(&layout, &options),
+        Command::Yardsticks => yardsticks::install(&layout)?,
         Command::Bless => check::bless(&layout)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -83,8 +83,6 @@ struct Begun {
 
 pub(super) async fn execute(engine: &Engine, params: ExecuteParams) -> Result<Reply> {
     refuse_unsupported(&params)?;
-    // Read before starting, so that nothing of the execution lies before it.
-    let after = engine.last_seq().await?;
     let begun = match (params.task_id, params.tasks) {
         (Some(_), None) if params.idempotency_key.is_some() => {
             return Err(Error::invalid_params(
@@ -92,10 +90,15 @@ pub(super) async fn execute(engine: &Engine, params: ExecuteParams) -> Result<Re
                 "it goes with `tasks`; a task that exists has one execution at a time anyway",
             ));
         }
-        (Some(Id(task)), None) => start(engine, task, params.rerun.unwrap_or(false), after).await?,
+        (Some(Id(task)), None) => {
+            // Read before starting, so that nothing of the execution lies before it.
+            let streams = params.use_streaming.unwrap_or(false);
+            let after = if streams { engine.last_seq().await? } else { Seq(0) };
+            start(engine, task, params.rerun.unwrap_or(false), after).await?
+        }
         (None, Some(mut tasks)) => match take_key(&mut tasks, params.idempotency_key)? {
             Some(key) => Ok(submit_once(engine, tasks, &key).await?),
-            None => Ok(submit(engine, tasks, after).await?),
+            None => Ok(begun(engine.submit(tasks).await?)),
         },
         (None, None) => {
             return Err(Error::invalid_params(
@@ -168,11 +171,6 @@ async fn start(engine: &Engine, task: TaskId, rerun: bool, after: Seq) -> Result
     };
     let answer = answer(task, root, tree_id, Some(execution), "started", STARTED.into());
     Ok(Ok(Begun { tree, after, answer }))
-}
-
-async fn submit(engine: &Engine, tasks: Value, after: Seq) -> Result<Begun> {
-    let started = engine.submit(tasks).await?;
-    Ok(Begun { after, ..begun(started) })
 }
 
 async fn submit_once(engine: &Engine, tasks: Value, key: &str) -> Result<Begun> {

@@ -122,6 +122,9 @@ impl Permission {
 pub enum Reply {
     /// A document. Kept as text: a listing may hold 100,000 tasks, and no door needs to look inside.
     Value(Json),
+    /// A large document in parts, which belong together in this order. Doors that can send them one by one need not hold
+    /// the whole of it twice.
+    Parts(Vec<String>),
     /// A document now, and then the events of one execution until it has ended; see [`execution_events`].
     Stream(Stream),
 }

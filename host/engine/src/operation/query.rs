@@ -2,15 +2,15 @@
 
 use apflow_core::error::{Error, Result};
 use apflow_core::id::TaskId;
-use apflow_core::json::Json;
 use apflow_core::store::{Page, StatusCounts, TaskFilter};
 use apflow_core::task::{Attempt, Task};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::nested::nested;
+use super::Reply;
+use super::nested::{TreeFormat, TreeText};
 use super::params::{Id, Limit, StatusList, TaskRef};
-use super::{Reply, document};
+use crate::usecase::clone::through;
 use crate::{Engine, Explanation};
 
 pub(super) async fn get(engine: &Engine, params: TaskRef) -> Result<Option<Task>> {
@@ -29,28 +29,15 @@ pub(super) struct TreeParams {
     format: TreeFormat,
 }
 
-/// How to write a tree.
-#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum TreeFormat {
-    /// `{"task": …, "children": […]}`.
-    #[default]
-    Nested,
-    /// An array in pre-order.
-    Flat,
-}
-
 pub(super) async fn tree(engine: &Engine, params: TreeParams) -> Result<Reply> {
     let id = params.task_id.0;
-    let tasks = engine.subtree(&id).await?;
-    if tasks.is_empty() {
+    let mut text = TreeText::new(params.format);
+    engine.each_below(&id, &mut |task| text.add(task)).await?;
+    if text.is_empty() {
         return Err(Error::task_not_found(&id));
     }
-    let text: Json = match params.format {
-        TreeFormat::Nested => nested(&tasks)?,
-        TreeFormat::Flat => document(&tasks)?,
-    };
-    Ok(Reply::Value(text))
+    let originals = engine.originals(text.links()).await?;
+    text.finish(|link| through(link, &originals)).map(Reply::Parts)
 }
 
 /// How far a task and everything below it have come.

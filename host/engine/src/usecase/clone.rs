@@ -77,7 +77,10 @@ impl Engine {
     }
 
     /// What links read through to, by id.
-    async fn originals<'t>(&self, links: impl Iterator<Item = &'t Task>) -> Result<HashMap<TaskId, Task>> {
+    pub(crate) async fn originals<'t>(
+        &self,
+        links: impl Iterator<Item = &'t Task>,
+    ) -> Result<HashMap<TaskId, Task>> {
         let mut ids: Vec<TaskId> = links.filter_map(|link| link.original_task_id.clone()).collect();
         ids.sort_unstable();
         ids.dedup();
@@ -91,10 +94,17 @@ impl Engine {
     /// Replaces links by what they read through to.
     pub(crate) async fn resolve(&self, tasks: Vec<Task>) -> Result<Vec<Task>> {
         let originals = self.originals(tasks.iter().filter(|task| task.is_link)).await?;
-        let read = |task: Task| match task.original_task_id.as_ref().and_then(|id| originals.get(id)) {
-            Some(original) if task.is_link => clone::read_through(task, original),
-            _ => task,
-        };
-        Ok(if originals.is_empty() { tasks } else { tasks.into_iter().map(read).collect() })
+        Ok(match originals.is_empty() {
+            true => tasks,
+            false => tasks.into_iter().map(|task| through(task, &originals)).collect(),
+        })
+    }
+}
+
+/// What a link reads through to, if it is one and its original is among these.
+pub(crate) fn through(task: Task, originals: &HashMap<TaskId, Task>) -> Task {
+    match task.original_task_id.as_ref().and_then(|id| originals.get(id)) {
+        Some(original) if task.is_link => clone::read_through(task, original),
+        _ => task,
     }
 }

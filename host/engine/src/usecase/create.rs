@@ -64,11 +64,11 @@ impl Engine {
     /// # Errors
     /// What is wrong with the tasks; then nothing is written.
     pub async fn submit(&self, tasks: Value) -> Result<Started> {
-        let before = self.0.store.last_seq().await?;
         let (tree, inserted) = self.insert(tasks, true).await?;
         let root = tree.root().clone();
         let execution = inserted.execution.unwrap_or(1);
-        Ok(Started { tree: inserted.tree, tree_id: tree.id, root, execution, started_seq: before })
+        // A new tree has nothing in the log before this.
+        Ok(Started { tree: inserted.tree, tree_id: tree.id, root, execution, started_seq: Seq(0) })
     }
 
     /// Does the same once for a key of the owner of the tree. The answer is always about the tree's first execution, also

@@ -1,7 +1,7 @@
 //! What a door or an embedder may do, one family a file: check, then one store verb.
 
 pub(crate) mod cancel;
-mod clone;
+pub(crate) mod clone;
 pub(crate) mod create;
 pub(crate) mod execute;
 pub(crate) mod explain;

@@ -60,6 +60,19 @@ impl Engine {
         self.resolve(self.0.store.subtree(id).await?).await
     }
 
+    /// Hands over a task and everything below it in pre-order, task by task, links as they are stored; none if there is no
+    /// such task.
+    ///
+    /// # Errors
+    /// The store's, or the first that `each` gives.
+    pub(crate) async fn each_below(
+        &self,
+        id: &TaskId,
+        each: &mut (dyn FnMut(Task) -> Result<()> + Send),
+    ) -> Result<()> {
+        self.0.store.each_below(id, each).await
+    }
+
     /// How far a task and everything below it have come.
     ///
     /// # Errors

@@ -1,20 +1,24 @@
-//! `apflow bench`: how fast this machine runs tasks, through the whole path: durable SQLite, engine, a fresh component
-//! instance for every call. Each scenario runs several rounds; the table shows medians.
+//! `apflow bench`: how fast this machine runs tasks, through the whole path: a durable database, the engine, a component
+//! called for every task. Each scenario runs several rounds; the table shows medians, and the bar where there is one.
 
+mod compare;
+mod local;
+mod place;
 mod process;
+mod report;
+mod served;
 mod trees;
 
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
 
+use apflow_host::Config;
 use apflow_host::config::Durability;
-use apflow_host::task::TreeStatus;
-use apflow_host::{Config, Host};
-use serde_json::{Value, json};
+use tempfile::TempDir;
 
+use self::report::{Row, show};
 use super::errors::{Exit, Failure};
 use super::options::{HostArgs, start_logging};
-use super::output::{Format, Output, print_text, table, text_of};
+use super::output::Output;
 
 /// The executor that does nothing.
 const EXECUTOR: &str = "noop_executor";
@@ -22,10 +26,14 @@ const EXECUTOR: &str = "noop_executor";
 /// What to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Scenario {
-    /// Everything below
+    /// Everything below; `hosts` only on a database server
     All,
-    /// Independent tasks in one tree
+    /// Independent tasks in one tree, a fresh instance for each call
     Flat,
+    /// The same, and diamonds, with instances that serve many calls
+    Reuse,
+    /// Diamonds of ten tasks, a fresh instance for each call
+    Graphs,
     /// The cost of a task in trees of 1,000 and 10,000
     Scale,
     /// A chain: each task needs the one before it
@@ -34,6 +42,16 @@ enum Scenario {
     Fan,
     /// Start of a server to its first answer, and its memory when idle
     Start,
+    /// One task, sent to an idle server over HTTP: to its start, to its end
+    Latency,
+    /// Three steps, sent over HTTP by one client that waits
+    Flow,
+    /// Memory of a server under the flat run
+    Memory,
+    /// A tree of 1,000 and one of 100,000, over HTTP: cost of a task, memory, `tasks.tree`
+    Large,
+    /// One and two hosts on one database server
+    Hosts,
 }
 
 /// How often a commit reaches the disk.
@@ -48,15 +66,30 @@ enum Sync {
 /// Flags of `apflow bench`.
 #[derive(Debug, clap::Args)]
 pub struct BenchArgs {
-    /// What to measure
-    #[arg(long, value_enum, default_value = "all")]
-    scenario: Scenario,
-    /// Tasks of the flat and fan scenarios
+    /// What to measure; several with commas between them
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "all")]
+    scenario: Vec<Scenario>,
+    /// Measure beside other programs instead, in turns; what is not installed is left out and named
+    #[arg(long, conflicts_with = "scenario")]
+    compare: bool,
+    /// Where `cargo xtask yardsticks` has put the other programs [default: ~/.cache/apflow/yardsticks]
+    #[arg(long, value_name = "DIR", requires = "compare")]
+    yardsticks: Option<PathBuf>,
+    /// Load the no-op component alone, without the hooks and collectors beside it
+    #[arg(long)]
+    bare: bool,
+    /// Tasks of the scenarios with many
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
     tasks: u32,
     /// Tasks of the chain
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(10..=100_000))]
     chain: u32,
+    /// Tasks of the large tree
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(10..=200_000))]
+    large: u32,
+    /// Requests of each round of the scenarios with one client
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    requests: u32,
     /// Rounds of each scenario
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
@@ -69,12 +102,6 @@ pub struct BenchArgs {
     host: HostArgs,
 }
 
-/// One line of the table.
-struct Row {
-    what: String,
-    figures: Vec<(&'static str, f64, &'static str)>,
-}
-
 /// Measures.
 pub async fn run(args: BenchArgs) -> Result<Exit, Failure> {
     let mut loaded = args.host.load(Vec::new())?;
@@ -85,181 +112,77 @@ pub async fn run(args: BenchArgs) -> Result<Exit, Failure> {
         Sync::Full => Durability::Full,
         Sync::Normal => Durability::Normal,
     };
-    let wants = |scenario| args.scenario == Scenario::All || args.scenario == scenario;
-    let mut rows = Vec::new();
-    if wants(Scenario::Flat) {
-        rows.push(flat(&args, &loaded.config).await?);
+    let alone = args.bare.then(|| alone(&mut loaded.config)).transpose()?;
+    if args.compare {
+        compare::run(&args, &loaded.config).await?;
+    } else {
+        let rows = rows(&args, &loaded.config).await?;
+        show(args.output, args.rounds, &rows);
     }
-    if wants(Scenario::Scale) {
-        rows.push(scale(&args, &loaded.config).await?);
-    }
-    if wants(Scenario::Chain) {
-        rows.push(chain(&args, &loaded.config).await?);
-    }
-    if wants(Scenario::Fan) {
-        rows.push(fan(&args, &loaded.config).await?);
-    }
-    if wants(Scenario::Start) {
-        rows.push(start(&args, &loaded.config).await?);
-    }
-    show(&args, &rows);
+    drop(alone);
     Ok(Exit::Success)
 }
 
-async fn flat(args: &BenchArgs, config: &Config) -> Result<Row, Failure> {
-    let rounds = rounds(args, config, || trees::flat(args.tasks)).await?;
-    let per_second = |time: fn(&Round) -> Duration| {
-        median(rounds.iter().map(|r| f64::from(args.tasks) / time(r).as_secs_f64()))
-    };
-    Ok(Row {
-        what: format!("flat, {} tasks", args.tasks),
-        figures: vec![
-            ("run", per_second(|round| round.run), "tasks/s"),
-            ("insert and run", per_second(Round::whole), "tasks/s"),
-        ],
-    })
-}
-
-async fn scale(args: &BenchArgs, config: &Config) -> Result<Row, Failure> {
-    let mut per_task = Vec::new();
-    for tasks in [1_000, 10_000] {
-        let rounds = rounds(args, config, || trees::flat(tasks)).await?;
-        per_task.push(median(rounds.iter().map(|r| micros(r.whole()) / f64::from(tasks))));
-    }
-    Ok(Row {
-        what: "tree of 1,000 and of 10,000".into(),
-        figures: vec![
-            ("1,000", per_task[0], "µs/task"),
-            ("10,000", per_task[1], "µs/task"),
-            ("ratio", per_task[1] / per_task[0], "×"),
-        ],
-    })
-}
-
-async fn chain(args: &BenchArgs, config: &Config) -> Result<Row, Failure> {
-    let rounds = rounds(args, config, || trees::chain(args.chain)).await?;
-    let step = median(rounds.iter().map(|r| micros(r.run) / 1000.0 / f64::from(args.chain)));
-    Ok(Row { what: format!("chain of {}", args.chain), figures: vec![("step", step, "ms")] })
-}
-
-async fn fan(args: &BenchArgs, config: &Config) -> Result<Row, Failure> {
-    let rounds = rounds(args, config, || trees::fan(args.tasks)).await?;
-    let per_second = median(rounds.iter().map(|r| f64::from(args.tasks) / r.run.as_secs_f64()));
-    let what = format!("fan-out and fan-in of {}", args.tasks);
-    Ok(Row { what, figures: vec![("run", per_second, "tasks/s")] })
-}
-
-async fn start(args: &BenchArgs, config: &Config) -> Result<Row, Failure> {
-    let folder = temporary()?;
-    let plugins = &config.sandbox.folders;
-    // The first start compiles; what is measured is the start with a warm cache.
-    process::measure(folder.path(), plugins).await?;
-    let mut measured = Vec::new();
-    for _ in 0..args.rounds {
-        measured.push(process::measure(folder.path(), plugins).await?);
-    }
-    Ok(Row {
-        what: "server, warm cache".into(),
-        figures: vec![
-            ("first answer", median(measured.iter().map(|m| m.first_answer.as_secs_f64() * 1000.0)), "ms"),
-            ("idle memory", median(measured.iter().map(|m| m.idle_kib as f64 / 1024.0)), "MiB"),
-        ],
-    })
-}
-
-/// What one round took.
-struct Round {
-    insert: Duration,
-    run: Duration,
-}
-
-impl Round {
-    fn whole(&self) -> Duration {
-        self.insert + self.run
-    }
-}
-
-/// Runs the tree on a new database, several times.
-async fn rounds(args: &BenchArgs, config: &Config, tree: impl Fn() -> Value) -> Result<Vec<Round>, Failure> {
-    let mut measured = Vec::new();
-    for _ in 0..args.rounds {
-        let folder = temporary()?;
-        measured.push(round(config, folder.path(), tree()).await?);
-    }
-    Ok(measured)
-}
-
-async fn round(config: &Config, folder: &Path, tree: Value) -> Result<Round, Failure> {
-    // A server has one database for all rounds; the trees stay in it.
-    let url = match config.database.is_server() {
-        true => config.database.url.clone(),
-        false => format!("sqlite:{}", folder.join("bench.db").display()),
-    };
-    let host = Host::builder().config(config.clone()).database(url).start().await?;
-    // The first call of a component is not like the others.
-    host.run(json!([{ "name": "warm up", "executor": EXECUTOR }])).await?;
-    let began = Instant::now();
-    let started = host.submit(tree).await?;
-    let insert = began.elapsed();
-    let ended = host.engine().wait(started.tree, started.execution, &started.root).await?;
-    let run = began.elapsed() - insert;
-    host.stop().await;
-    if ended.status != TreeStatus::Completed {
-        return Err(Failure::missing(
-            "plugin_error",
-            format!("the tree of the benchmark is {}", ended.status),
-        ));
-    }
-    Ok(Round { insert, run })
-}
-
-fn temporary() -> Result<tempfile::TempDir, Failure> {
-    tempfile::tempdir()
-        .map_err(|error| Failure::missing("store_unavailable", format!("no temporary folder: {error}")))
-}
-
-fn micros(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e6
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-fn show(args: &BenchArgs, rows: &[Row]) {
-    if args.output.format() != Format::Human {
-        let list: Vec<Value> = rows
-            .iter()
-            .map(|row| {
-                let figures: Vec<Value> = row
-                    .figures
-                    .iter()
-                    .map(|(name, value, unit)| json!({ "name": name, "value": value, "unit": unit }))
-                    .collect();
-                json!({ "scenario": row.what, "figures": figures })
-            })
-            .collect();
-        args.output.json(&json!({ "rounds": args.rounds, "scenarios": list }));
-        return;
-    }
-    let mut table = table(&["scenario", "figure", "median", "unit"]);
-    for row in rows {
-        for (name, value, unit) in &row.figures {
-            let digits = if *value < 10.0 { 2 } else { 0 };
-            table.add_row([row.what.clone(), (*name).into(), format!("{value:.digits$}"), (*unit).into()]);
+async fn rows(args: &BenchArgs, config: &Config) -> Result<Vec<Row>, Failure> {
+    let mut rows = Vec::new();
+    for scenario in scenarios(args, config)? {
+        match scenario {
+            Scenario::All => {}
+            Scenario::Flat => rows.push(local::flat(args, config).await?),
+            Scenario::Reuse => rows.extend(local::reuse(args, config).await?),
+            Scenario::Graphs => rows.push(local::graphs(args, config).await?),
+            Scenario::Scale => rows.push(local::scale(args, config).await?),
+            Scenario::Chain => rows.push(local::chain(args, config).await?),
+            Scenario::Fan => rows.push(local::fan(args, config).await?),
+            Scenario::Start => rows.push(served::start(args, config).await?),
+            Scenario::Latency => rows.push(served::latency(args, config).await?),
+            Scenario::Flow => rows.push(served::flow(args, config).await?),
+            Scenario::Memory => rows.push(served::memory(args, config).await?),
+            Scenario::Large => rows.push(served::large(args, config).await?),
+            Scenario::Hosts => rows.push(served::hosts(args, config).await?),
         }
     }
-    print_text(&text_of(&table));
+    Ok(rows)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_is_the_middle() {
-        assert!((median([3.0, 1.0, 2.0].into_iter()) - 2.0).abs() < f64::EPSILON);
+/// What was asked for, in that order.
+fn scenarios(args: &BenchArgs, config: &Config) -> Result<Vec<Scenario>, Failure> {
+    use clap::ValueEnum as _;
+    let is_server = config.database.is_server();
+    if args.scenario.contains(&Scenario::Hosts) && !is_server {
+        let text = "--scenario hosts needs a database that several hosts can use: name one with --database-url \
+                    postgres://USER@HOST/DATABASE";
+        return Err(Failure::usage("invalid_params", text));
     }
+    if !args.scenario.contains(&Scenario::All) {
+        return Ok(args.scenario.clone());
+    }
+    let possible = |one: &Scenario| *one != Scenario::Hosts || is_server;
+    Ok(Scenario::value_variants().iter().copied().filter(possible).collect())
+}
+
+/// Changes `config` so that the component that does nothing is loaded and nothing else; gives the folder it lies in.
+fn alone(config: &mut Config) -> Result<TempDir, Failure> {
+    let found =
+        config.sandbox.folders.iter().map(|folder| folder.join(EXECUTOR)).find(|folder| folder.is_dir());
+    let found = found.ok_or_else(|| {
+        let text =
+            format!("--bare takes {EXECUTOR} from a folder of plugins: name one that has it with --plugins");
+        Failure::usage("invalid_params", text)
+    })?;
+    let folder = place::temporary()?;
+    let copy = || {
+        let target = folder.path().join(EXECUTOR);
+        std::fs::create_dir(&target)?;
+        for file in std::fs::read_dir(found)? {
+            let file = file?;
+            std::fs::copy(file.path(), target.join(file.file_name()))?;
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    copy()
+        .map_err(|error| Failure::missing("plugin_error", format!("{EXECUTOR} cannot be copied: {error}")))?;
+    config.sandbox.folders = vec![folder.path().to_owned()];
+    config.sandbox.bundled = false;
+    Ok(folder)
 }

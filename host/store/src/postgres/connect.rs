@@ -84,6 +84,16 @@ impl Target {
             .connect_lazy_with(self.connect.clone())
     }
 
+    /// One statement on a connection of its own.
+    async fn execute(&self, connect: &PgConnectOptions, text: String) -> Result<()> {
+        let done = async {
+            let mut connection = connect.connect().await.map_err(store)?;
+            connection.execute(sql(text)).await.map_err(store)?;
+            connection.close().await.map_err(store)
+        };
+        done.await.map_err(|error| self.at_place(error))
+    }
+
     /// Brings schema and functions up to date.
     pub async fn prepare(&self) -> Result<()> {
         let done = async {
@@ -111,6 +121,35 @@ pub(crate) async fn schema_version(url: &str) -> Result<i64> {
         Ok(version)
     };
     read.await.map_err(|error| target.at_place(error))
+}
+
+/// [`crate::scratch::create`].
+pub(crate) async fn create_beside(url: &str, name: &str) -> Result<String> {
+    let target = Target::of(url, StoreOptions::default())?;
+    let text = format!("CREATE DATABASE {}", quoted(name));
+    target.execute(&target.connect, text).await?;
+    Ok(beside(url, name))
+}
+
+/// [`crate::scratch::remove`].
+pub(crate) async fn remove(url: &str) -> Result<()> {
+    let target = Target::of(url, StoreOptions::default())?;
+    let name = target.connect.get_database().unwrap_or(target.connect.get_username());
+    // Nobody removes the database that he is connected to; this one every server has.
+    let text = format!("DROP DATABASE {} WITH (FORCE)", quoted(name));
+    target.execute(&target.connect.clone().database("postgres"), text).await
+}
+
+/// The URL of another database of the same server.
+fn beside(url: &str, name: &str) -> String {
+    let (place, options) = url.split_at(url.find('?').unwrap_or(url.len()));
+    let (scheme, server) = place.split_once("://").unwrap_or(("postgres", place));
+    let server = server.split('/').next().unwrap_or_default();
+    format!("{scheme}://{server}/{name}{options}")
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// Without statistics, as in a new or quickly changing table, the planner takes sequential scans and hash joins for the
@@ -181,4 +220,21 @@ async fn check_owner(connection: &mut PgConnection) -> Result<bool> {
         ));
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_beside_another_has_the_same_server_and_options() {
+        for (url, expected) in [
+            ("postgres://u:p@h:5433/d", "postgres://u:p@h:5433/x"),
+            ("postgres://h", "postgres://h/x"),
+            ("postgresql:///d?host=/run/a/b", "postgresql:///x?host=/run/a/b"),
+        ] {
+            assert_eq!(beside(url, "x"), expected);
+        }
+        assert_eq!(quoted(r#"a"b"#), r#""a""b""#);
+    }
 }

@@ -16,7 +16,7 @@ use sqlx::PgPool;
 use tokio::sync::Mutex;
 
 use connect::Target;
-pub(crate) use connect::schema_version;
+pub(crate) use connect::{create_beside, remove, schema_version};
 use log::Log;
 use turn::Turner;
 

@@ -37,10 +37,23 @@ pub(crate) async fn get<D: Database>(database: &D, ids: &[TaskId]) -> Result<Vec
     Ok(ids.iter().enumerate().map(take).collect())
 }
 
-/// Keys grow in pre-order within a tree.
 pub(crate) async fn subtree<D: Database>(database: &D, id: &TaskId) -> Result<Vec<Task>> {
-    let keys = format!("{} SELECT n FROM below", below(D::DIALECT));
-    database.read(view_text(D::DIALECT, &keys, "ORDER BY k.n"), arguments![id.as_str()], view).await
+    database.read(subtree_text(D::DIALECT), arguments![id.as_str()], view).await
+}
+
+pub(crate) async fn each_below<D: Database>(
+    database: &D,
+    id: &TaskId,
+    each: &mut (dyn FnMut(Task) -> Result<()> + Send),
+) -> Result<()> {
+    // A list of nothings takes no room.
+    database.read(subtree_text(D::DIALECT), arguments![id.as_str()], |row| each(view(row)?)).await.map(drop)
+}
+
+/// Keys grow in pre-order within a tree.
+fn subtree_text(dialect: Dialect) -> SqlStr {
+    let keys = format!("{} SELECT n FROM below", below(dialect));
+    view_text(dialect, &keys, "ORDER BY k.n")
 }
 
 pub(crate) async fn children<D: Database>(database: &D, id: &TaskId) -> Result<Vec<Task>> {

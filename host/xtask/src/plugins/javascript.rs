@@ -59,7 +59,8 @@ pub fn run_tests(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-fn is_here() -> bool {
+/// Whether there are Node and npm, new enough.
+pub fn is_here() -> bool {
     let node = probe(Command::new("node").arg("--version"));
     let major = node.and_then(|version| version.strip_prefix('v')?.split('.').next()?.parse::<u32>().ok());
     major.is_some_and(|major| major >= 18) && npm(&["--version"]).is_some()
@@ -88,15 +89,20 @@ fn install(layout: &Layout, plugin: &Plugin) -> Result<PathBuf> {
         return Ok(dir);
     }
     say(&format!("{}: npm ci into {}", plugin.name, dir.display()));
-    fs::create_dir_all(&dir)?;
+    packages(&dir, &package, &lock)?;
+    fs::write(complete, "")?;
+    Ok(dir)
+}
+
+/// Installs what the lock file says into `dir`.
+pub fn packages(dir: &Path, package: &str, lock: &str) -> Result<()> {
+    fs::create_dir_all(dir)?;
     fs::write(dir.join("package.json"), package)?;
     fs::write(dir.join("package-lock.json"), lock)?;
     // No package here needs its install script, and a script is a stranger's program.
     let mut npm = Command::new("npm");
-    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&dir);
-    run_quietly(&mut npm)?;
-    fs::write(complete, "")?;
-    Ok(dir)
+    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(dir);
+    run_quietly(&mut npm)
 }
 
 fn componentize(plugin: &Plugin, build: &Path) -> Result<PathBuf> {

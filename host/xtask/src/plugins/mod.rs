@@ -2,9 +2,9 @@
 //! the form that the host loads. This file finds the folders and publishes the results; how a component is built is in
 //! the file of its language. What the host makes of `plugin.toml` is not known here beyond name and language.
 
-mod freshness;
-mod javascript;
-mod python;
+pub mod freshness;
+pub mod javascript;
+pub mod python;
 mod rust;
 
 use crate::layout::Layout;

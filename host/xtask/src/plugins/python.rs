@@ -20,7 +20,7 @@ pub fn build(layout: &Layout, plugins: &[&Plugin]) -> Result<()> {
     if plugins.is_empty() {
         return Ok(());
     }
-    if !is_here("import sys, pip; sys.exit(sys.version_info < (3, 10))") {
+    if !is_here() {
         let names: Vec<_> = plugins.iter().map(|plugin| plugin.name.as_str()).collect();
         say(&format!("left out {}: Python plugins need python3 (3.10 or newer) with pip", names.join(", ")));
         return Ok(());
@@ -45,7 +45,7 @@ pub fn build(layout: &Layout, plugins: &[&Plugin]) -> Result<()> {
 /// Runs the unit tests of every Python plugin that has some, where python3 is present.
 pub fn run_tests(layout: &Layout) -> Result<()> {
     for plugin in find(layout)?.iter().filter(|plugin| plugin.language == Language::Python) {
-        if !plugin.folder.join("tests").is_dir() || !is_here("") {
+        if !plugin.folder.join("tests").is_dir() || !runs("") {
             continue;
         }
         say(&format!("{}: python3 -m unittest", plugin.name));
@@ -56,7 +56,12 @@ pub fn run_tests(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-fn is_here(program: &str) -> bool {
+/// Whether there is a Python that is new enough, with pip.
+pub fn is_here() -> bool {
+    runs("import sys, pip; sys.exit(sys.version_info < (3, 10))")
+}
+
+fn runs(program: &str) -> bool {
     probe(Command::new("python3").args(["-c", program])).is_some()
 }
 
@@ -67,7 +72,14 @@ fn install(layout: &Layout) -> Result<PathBuf> {
         return Ok(dir);
     }
     say(&format!("pip install {} into {}", REQUIREMENTS.trim(), dir.display()));
-    fs::create_dir_all(&dir)?;
+    environment(&dir, REQUIREMENTS)?;
+    fs::write(complete, "")?;
+    Ok(dir)
+}
+
+/// Makes a virtual environment `venv` in `dir`, new, with these requirements in it.
+pub fn environment(dir: &Path, requirements: &str) -> Result<()> {
+    fs::create_dir_all(dir)?;
     let venv = || {
         let mut command = Command::new("python3");
         command.args(["-m", "venv", "--clear"]).arg(dir.join("venv"));
@@ -83,12 +95,10 @@ fn install(layout: &Layout) -> Result<PathBuf> {
         debian(&["apt-get", "-qq", "install", "-y", "python3-venv"])?;
         run_quietly(&mut venv())?;
     }
-    let requirements = dir.join("requirements.txt");
-    fs::write(&requirements, REQUIREMENTS)?;
+    let file = dir.join("requirements.txt");
+    fs::write(&file, requirements)?;
     let mut pip = Command::new(dir.join("venv/bin/python"));
-    run_quietly(pip.args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(requirements))?;
-    fs::write(complete, "")?;
-    Ok(dir)
+    run_quietly(pip.args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(file))
 }
 
 fn componentize(toolchain: &Path, build: &Path) -> Result<PathBuf> {

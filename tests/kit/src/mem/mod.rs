@@ -119,6 +119,11 @@ impl Store for MemStore {
         Ok(query::get(&self.state(), ids))
     }
 
+    async fn each_below(&self, id: &TaskId, each: &mut (dyn FnMut(Task) -> Result<()> + Send)) -> Result<()> {
+        let tasks = query::subtree(&self.state(), id);
+        tasks.into_iter().try_for_each(each)
+    }
+
     async fn subtree(&self, id: &TaskId) -> Result<Vec<Task>> {
         Ok(query::subtree(&self.state(), id))
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use apflow_core::error::{Error, ErrorCode};
 use apflow_core::store::{Page, ProgressReport, QueuePlace, StatusCounts, Store, TaskFilter, Turn};
 use apflow_core::task::{TaskStatus, TreeStatus};
 use serde_json::json;
@@ -32,12 +33,26 @@ pub async fn subtree_is_in_pre_order(store: Arc<dyn Store>) {
     rig.insert("r; a:3; b:0; a1^a:2; a2^a:1; a11^a1; b1^b").await;
     let order = async |id: &str| -> Vec<String> {
         let tasks = rig.store.subtree(&id.into()).await.unwrap();
+        let mut one_by_one = Vec::new();
+        let each = &mut |task| {
+            one_by_one.push(task);
+            Ok(())
+        };
+        rig.store.each_below(&id.into(), each).await.unwrap();
+        assert_eq!(one_by_one, tasks);
         tasks.iter().map(|task| task.id.to_string()).collect()
     };
     assert_eq!(order("r").await, ["r", "a", "a1", "a11", "a2", "b", "b1"]);
     assert_eq!(order("a").await, ["a", "a1", "a11", "a2"]);
     assert_eq!(order("b1").await, ["b1"]);
     assert!(order("ghost").await.is_empty());
+    let mut seen = 0;
+    let each = &mut |_| {
+        seen += 1;
+        if seen == 2 { Err(Error::new(ErrorCode::LimitExceeded, "enough")) } else { Ok(()) }
+    };
+    let error = rig.store.each_below(&"r".into(), each).await.unwrap_err();
+    assert_eq!((error.code, seen), (ErrorCode::LimitExceeded, 2));
 }
 
 /// Children by priority, then insertion; not grandchildren.

@@ -49,17 +49,21 @@ CREATE FUNCTION settle(
     p_blocked bigint[]
 ) RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
+    -- What is blocked counts like what failed while it was armed.
+    v_kinds smallint[] := p_kinds || array_fill({failed}::smallint, ARRAY[cardinality(p_blocked)]);
+    v_open  smallint[] := p_open || array_fill(1::smallint, ARRAY[cardinality(p_blocked)]);
+    v_trees bigint[]   := p_trees;
     v_ended bigint[];
 BEGIN
+    IF p_blocked <> '{}' THEN
+        v_trees := v_trees || ARRAY(SELECT w.tree FROM waiting w WHERE w.n = ANY (p_blocked));
+    END IF;
+
     WITH released AS (
         SELECT e.task, count(*) AS k
-          FROM (SELECT f.n, f.kind = {completed} AS all_edges
-                  FROM unnest(p_keys, p_kinds, p_open) AS f (n, kind, open)
-                 WHERE f.open = 1 AND f.kind <= {cancelled}
-                UNION ALL
-                SELECT b.n, false FROM unnest(p_blocked) AS b (n)) AS f
+          FROM unnest(p_keys || p_blocked, v_kinds, v_open) AS f (n, kind, open)
           JOIN edges e ON e.dep = f.n
-         WHERE f.all_edges OR e.required = 0
+         WHERE f.open = 1 AND f.kind <= {cancelled} AND (f.kind = {completed} OR e.required = 0)
          GROUP BY e.task
     ), less AS (
         UPDATE waiting w SET waiting_on = w.waiting_on - r.k
@@ -72,14 +76,11 @@ BEGIN
     SELECT n, tree, priority, due, attempt, base, token FROM freed;
 
     WITH counted AS (
-        SELECT x.tree, sum(x.open) AS open, sum(x.failed) AS failed, sum(x.cancelled) AS cancelled
-          FROM (SELECT f.tree, f.open::int AS open, (f.kind = {failed})::int - f.stood AS failed,
-                       (f.kind = {cancelled})::int AS cancelled
-                  FROM unnest(p_trees, p_kinds, p_open, p_stood) AS f (tree, kind, open, stood)
-                 WHERE f.kind <= {cancelled} AND f.open + f.stood > 0
-                UNION ALL
-                SELECT w.tree, 1, 1, 0 FROM unnest(p_blocked) AS b (n) JOIN waiting w ON w.n = b.n) AS x
-         GROUP BY x.tree
+        SELECT f.tree, sum(f.open) AS open, sum((f.kind = {failed})::int - coalesce(f.stood, 0)) AS failed,
+               sum((f.kind = {cancelled})::int) AS cancelled
+          FROM unnest(v_trees, v_kinds, v_open, p_stood) AS f (tree, kind, open, stood)
+         WHERE f.kind <= {cancelled} AND f.open + coalesce(f.stood, 0) > 0
+         GROUP BY f.tree
     ), changed AS (
         UPDATE trees t
            SET open = t.open - c.open,
@@ -95,6 +96,9 @@ BEGIN
     )
     SELECT array_agg(n ORDER BY n) FILTER (WHERE left_open = 0) INTO v_ended FROM changed;
 
+    IF v_ended IS NULL THEN
+        RETURN '{}';
+    END IF;
     INSERT INTO events (tree, attempt, kind, at)
     SELECT t.n, t.execution,
            CASE t.status WHEN {completed} THEN {tree.completed} WHEN {cancelled} THEN {tree.cancelled}
@@ -102,7 +106,7 @@ BEGIN
            p_now
       FROM unnest(v_ended) AS e (n) JOIN trees t ON t.n = e.n
      ORDER BY t.n;
-    RETURN coalesce(v_ended, '{}');
+    RETURN v_ended;
 END $$;
 
 -- The answers about executions that ended.

@@ -107,11 +107,15 @@ DECLARE
     v_kinds   smallint[];
     v_left    bigint[];
     v_gated   boolean := EXISTS (SELECT 1 FROM gates);
+    v_idle    boolean := v_sent = 0 AND cardinality(r_keys) = 0;
 BEGIN
-    IF v_sent = 0 AND cardinality(r_keys) = 0
-       AND NOT EXISTS (SELECT 1 FROM delayed WHERE gate IS NULL AND due <= p_now)
-       AND (p_most = 0 OR NOT EXISTS (SELECT 1 FROM ready)
-                          AND NOT EXISTS (SELECT 1 FROM gates WHERE {awaited} AND opens_at <= p_now)) THEN
+    -- Apart from the line before: an expression that looks at a table is a query, which costs more than many a step here.
+    IF v_idle THEN
+        v_idle := NOT EXISTS (SELECT 1 FROM delayed WHERE gate IS NULL AND due <= p_now)
+                  AND (p_most = 0 OR NOT EXISTS (SELECT 1 FROM ready)
+                                     AND NOT EXISTS (SELECT 1 FROM gates WHERE {awaited} AND opens_at <= p_now));
+    END IF;
+    IF v_idle THEN
         -- Nothing to do, so nothing is locked or written, and no commit waits for the disk.
         SELECT s.n INTO v_session FROM sessions s WHERE s.node = p_node AND s.epoch = p_epoch AND s.ended = 0;
     ELSE
@@ -127,9 +131,8 @@ BEGIN
     END IF;
 
     IF v_sent > 0 THEN
-        PERFORM 1 FROM trees t
-          WHERE t.n = ANY (ARRAY(SELECT DISTINCT r.tree FROM unnest(p_keys, p_tokens) AS j (n, token)
-                                   JOIN running r ON r.n = j.n AND r.token = j.token))
+        -- The tree of a run that is refused below may be among them; that does no harm.
+        PERFORM 1 FROM trees t WHERE t.n = ANY (ARRAY(SELECT r.tree FROM running r WHERE r.n = ANY (p_keys)))
           ORDER BY t.n FOR NO KEY UPDATE;
     END IF;
     IF v_gated THEN
@@ -197,10 +200,9 @@ BEGIN
     RETURN QUERY
         SELECT t.n, t.execution::bigint, NULL::bigint, t.id, t.user_id, NULL::text, NULL::text, NULL::text, NULL::text,
                NULL::bigint, NULL::bigint, NULL::bigint, 'touched'
-          FROM (SELECT unnest(v_touched) AS n
-                UNION
-                SELECT r.tree FROM unnest(v_claimed) AS c (n) JOIN running r ON r.n = c.n) AS x
-          JOIN trees t ON t.n = x.n ORDER BY t.n;
+          FROM trees t
+         WHERE t.n = ANY (v_touched || ARRAY(SELECT r.tree FROM running r WHERE r.n = ANY (v_claimed)))
+         ORDER BY t.n;
     IF v_claimed <> '{}' THEN
         RETURN QUERY
             SELECT r.n, r.tree, r.attempt::bigint, t.id, t.name, t.executor, t.inputs, t.params, t.more,
@@ -212,7 +214,7 @@ BEGIN
         -- completed, and gives what its original has and the result of the newest attempt that completed that.
         RETURN QUERY
             SELECT c.n, e.kind::bigint,
-                   (CASE WHEN l.n IS NOT NULL THEN {completed} WHEN d.n IS NULL OR o.n IS NOT NULL THEN 0
+                   (CASE WHEN l.n IS NOT NULL THEN {completed} WHEN d.attempt IS NULL OR o.n IS NOT NULL THEN 0
                          ELSE d.status END)::bigint,
                    t.id, t.name, CASE WHEN l.n IS NULL THEN t.executor ELSE s.executor END,
                    CASE WHEN l.n IS NULL THEN t.more ELSE s.more END, d.result, NULL::text, NULL::bigint, NULL::bigint,
@@ -221,9 +223,10 @@ BEGIN
               JOIN edges e ON e.task = c.n JOIN tasks t ON t.n = e.dep
               LEFT JOIN origins l ON l.n = e.dep AND l.type = {link}
               LEFT JOIN tasks s ON s.n = l.original
-              LEFT JOIN done d ON d.n = coalesce(l.original, e.dep) AND d.attempt = (
-                   SELECT max(m.attempt) FROM done m
-                    WHERE m.n = coalesce(l.original, e.dep) AND (l.n IS NULL OR m.status = {completed}))
+              LEFT JOIN LATERAL (
+                   SELECT m.attempt, m.status, m.result FROM done m
+                    WHERE m.n = coalesce(l.original, e.dep) AND (l.n IS NULL OR m.status = {completed})
+                    ORDER BY m.attempt DESC LIMIT 1) AS d ON true
               LEFT JOIN reopened o ON o.n = e.dep AND o.attempt = d.attempt
              ORDER BY c.pos, e.pos;
     END IF;
@@ -239,9 +242,11 @@ BEGIN
     END IF;
     RETURN QUERY
         SELECT (EXISTS (SELECT 1 FROM ready)
-                OR EXISTS (SELECT 1 FROM gates WHERE {awaited} AND opens_at <= p_now))::int::bigint,
+                OR v_gated AND EXISTS (SELECT 1 FROM gates WHERE {awaited} AND opens_at <= p_now))::int::bigint,
                least((SELECT min(due) FROM delayed WHERE gate IS NULL),
-                     (SELECT min(opens_at) FROM gates WHERE {awaited} AND opens_at > p_now)), newest(), NULL::text,
+                     CASE WHEN v_gated THEN
+                         (SELECT min(opens_at) FROM gates WHERE {awaited} AND opens_at > p_now) END),
+               (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM positions), NULL::text,
                NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::bigint, NULL::bigint, NULL::bigint,
                'summary';
 END $$;
