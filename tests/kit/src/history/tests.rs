@@ -27,7 +27,7 @@ fn rules() -> Rules {
     let edge = |dependent: &str, required: bool| {
         (("tree".into(), dependent.into()), vec![(Seq(0), vec![("a".into(), required)])])
     };
-    Rules(HashMap::from([edge("b", true), edge("c", false)]))
+    Rules { edges: HashMap::from([edge("b", true), edge("c", false)]), renewals: HashSet::new() }
 }
 
 fn problem(lines: &[(EventKind, &str, u32)]) -> String {
