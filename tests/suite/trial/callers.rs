@@ -138,7 +138,7 @@ impl Caller {
                         self.shared.record().odd.push(text);
                     }
                     // The pace of a caller; without it a host would do nothing but take trees in.
-                    sleep(Duration::from_millis(self.random.u64(0..30))).await;
+                    sleep(Duration::from_millis(self.random.u64(0..15))).await;
                 }
             }
         }
@@ -317,6 +317,8 @@ impl Caller {
             }
             Err(_) => {
                 record.untold += 1;
+                drop(record);
+                sleep(Duration::from_millis(10)).await;
                 None
             }
         }

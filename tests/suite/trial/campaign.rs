@@ -20,7 +20,7 @@ use super::verdict;
 
 /// Cycles between two judgements.
 const ROUND: u32 = 50;
-const CALLERS: usize = 4;
+const CALLERS: usize = 6;
 
 /// Short leases, so that a host that died is missed soon; breakers that open and close within a cycle.
 const CONFIG: &str = "[engine]\nlease_ms = 1500\nbreaker_failures = 5\nbreaker_cool_down_ms = 150\nstop_grace_ms = 2000\n\

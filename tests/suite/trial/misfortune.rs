@@ -78,7 +78,7 @@ pub async fn befall(
     moments: &mut Moments,
     random: &mut Rng,
 ) -> Result<()> {
-    sleep(Duration::from_millis(random.u64(0..200))).await;
+    sleep(Duration::from_millis(random.u64(0..600))).await;
     let some = random.usize(0..posts.len());
     let post = &mut posts[some];
     match misfortune {

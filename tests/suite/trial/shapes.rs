@@ -33,7 +33,7 @@ pub fn draw(random: &mut Rng, name: &str) -> Shape {
 /// A task that does little: nothing, an echo, or a short wait.
 fn leaf(random: &mut Rng, name: &str, parent: Option<&str>) -> Value {
     let (executor, inputs) = match random.u8(0..4) {
-        0 => ("slow", json!({"ms": random.u8(1..40)})),
+        0 => ("slow", json!({"ms": random.u16(1..20).pow(2)})),
         1 => ("echo", json!({"x": name})),
         2 => ("returns_null", json!({})),
         _ => ("noop_executor", json!({})),
