@@ -302,25 +302,26 @@ impl Caller {
     /// One request; none if no answer came.
     async fn call(&mut self, method: &str, params: Value) -> Option<Reply> {
         let url = self.shared.url(&mut self.random).await;
-        let reply = self.client.call(&url, method, params).await;
+        let reply = self.client.call(&url, method, params).await.ok();
+        self.note(reply.as_ref());
+        match &reply {
+            Some(_) => self.shared.answers.send_modify(|count| *count += 1),
+            // The host may take a while to go down.
+            None => sleep(Duration::from_millis(10)).await,
+        }
+        reply
+    }
+
+    fn note(&self, reply: Option<&Reply>) {
         let mut record = self.shared.record();
         record.requests += 1;
         match reply {
-            Ok(reply) => {
+            Some(Reply::Done(_)) => record.answers += 1,
+            Some(Reply::Refused { code, .. }) => {
                 record.answers += 1;
-                if let Reply::Refused { code, .. } = &reply {
-                    *record.refused.entry(code.clone()).or_default() += 1;
-                }
-                drop(record);
-                self.shared.answers.send_modify(|count| *count += 1);
-                Some(reply)
+                *record.refused.entry(code.clone()).or_default() += 1;
             }
-            Err(_) => {
-                record.untold += 1;
-                drop(record);
-                sleep(Duration::from_millis(10)).await;
-                None
-            }
+            None => record.untold += 1,
         }
     }
 }
