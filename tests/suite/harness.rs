@@ -116,6 +116,15 @@ impl Server {
         self.child.wait().unwrap().code()
     }
 
+    /// Waits until the server has logged that.
+    pub async fn await_log(&self, text: &str) {
+        let begun = tokio::time::Instant::now();
+        while !std::fs::read_to_string(self.path("server.log")).unwrap().contains(text) {
+            assert!(begun.elapsed() < PATIENCE, "the server does not log '{text}'");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// A file of the server's folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)

@@ -12,6 +12,7 @@ mod cli;
 mod crash;
 mod docs;
 mod examples;
+mod faults;
 mod harness;
 mod hostile;
 mod reload;
