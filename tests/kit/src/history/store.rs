@@ -335,3 +335,6 @@ impl Said {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,3 +26,42 @@ pub fn check(log: &[Event], after: Seq, seen: &[Seq]) -> Result<(), String> {
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use apflow_core::clock::Timestamp;
+    use apflow_core::event::EventKind;
+
+    use super::*;
+
+    fn log() -> Vec<Event> {
+        let event = |seq| Event {
+            seq: Seq(seq),
+            tree_id: "tree".into(),
+            task_id: None,
+            executor: None,
+            attempt: 0,
+            kind: EventKind::TreeCreated,
+            at: Timestamp::default(),
+            started_at: None,
+            data: None,
+        };
+        [1, 2, 5, 6].map(event).to_vec()
+    }
+
+    fn problem(seen: &[i64]) -> String {
+        let seen: Vec<Seq> = seen.iter().copied().map(Seq).collect();
+        check(&log(), Seq(1), &seen).unwrap_err()
+    }
+
+    #[test]
+    fn a_reader_sees_every_position_once_and_in_order() {
+        assert_eq!(check(&log(), Seq(1), &[Seq(2), Seq(5), Seq(6)]), Ok(()));
+        assert_eq!(problem(&[2, 2, 5, 6]), "seq 2 came again or too late, after 2");
+        assert_eq!(problem(&[2, 5, 2]), "seq 2 came again or too late, after 5");
+        assert_eq!(problem(&[2, 6]), "seq 5 was left out, 6 came instead");
+        assert_eq!(problem(&[2, 5]), "seq 6 and what follows never came");
+        assert_eq!(problem(&[2, 3]), "seq 3 is not in the log");
+        assert_eq!(problem(&[2, 5, 6, 7]), "seq 7 is not in the log");
+    }
+}
