@@ -19,3 +19,4 @@ mod reload;
 mod schedules;
 mod site;
 mod tidy;
+mod trials;

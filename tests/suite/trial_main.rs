@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use apflow_tests::trial::campaign::Campaign;
 use apflow_tests::trial::database::Kind;
+use apflow_tests::trial::soak::{HEAD, Soak};
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
@@ -20,6 +21,8 @@ struct Cli {
 enum Trial {
     /// Kills hosts and restarts databases under load, then checks the whole history
     Campaign(CampaignArgs),
+    /// Runs many tasks and measures throughput, memory and sizes on the way
+    Soak(SoakArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -35,10 +38,24 @@ struct CampaignArgs {
     store: Kind,
 }
 
+#[derive(Debug, clap::Args)]
+struct SoakArgs {
+    /// How many tasks
+    #[arg(long, default_value_t = 1_000_000)]
+    tasks: u64,
+    /// A measurement after so many
+    #[arg(long, default_value_t = 100_000)]
+    every: u64,
+    /// On which database
+    #[arg(long, value_enum, default_value = "sqlite")]
+    store: Kind,
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let done = match Cli::parse().trial {
         Trial::Campaign(args) => campaign(args).await,
+        Trial::Soak(args) => soak(args).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -74,6 +91,24 @@ async fn campaign(args: CampaignArgs) -> Result<()> {
         record.told.cancelled.len()
     );
     println!("{} cycles in {} s: {:?}", campaign.cycles, began.elapsed().as_secs(), report.misfortunes);
+    Ok(())
+}
+
+async fn soak(args: SoakArgs) -> Result<()> {
+    let shipped = plugins()?.swap_remove(0);
+    let soak = Soak {
+        tasks: args.tasks,
+        every: args.every,
+        kind: args.store,
+        apflow: apflow()?,
+        plugins: vec![shipped],
+    };
+    println!("{HEAD}");
+    let measured = soak.run(|one| println!("{one}")).await?;
+    if let [first, .., last] = measured.as_slice() {
+        let ratio = last.tasks_per_second / first.tasks_per_second;
+        println!("throughput of the last part to that of the first: {ratio:.2}");
+    }
     Ok(())
 }
 

@@ -10,6 +10,7 @@ mod process;
 mod site;
 mod test;
 mod toolchain;
+mod trial;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -47,6 +48,11 @@ enum Command {
     Apflow(example::Options),
     /// Builds for release and measures; arguments go to `apflow bench`
     Bench(bench::Options),
+    /// Kills hosts and restarts databases under load, then checks the whole history; arguments: `--cycles N`, `--seed N`,
+    /// `--store sqlite|postgres|both`
+    Campaign(trial::CampaignOptions),
+    /// Builds for release, runs a million tasks and measures on the way; arguments: `--tasks N`, `--store sqlite|postgres`
+    Soak(trial::SoakOptions),
     /// Writes the generated documents anew
     Bless,
 }
@@ -74,6 +80,8 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Polyglot(options) => return example::run(&layout, &example::POLYGLOT, &options),
         Command::Apflow(options) => return example::apflow(&layout, &options),
         Command::Bench(options) => return bench::run(&layout, &options),
+        Command::Campaign(options) => return trial::campaign(&layout, &options),
+        Command::Soak(options) => return trial::soak(&layout, &options),
         Command::Bless => check::bless(&layout)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -167,6 +167,18 @@ impl Database {
         Server::shared().database()
     }
 
+    /// Runs a text of SQL in it and gives what it prints: a line for each row, columns parted by `|`.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub fn query(&self, text: &str) -> String {
+        let mut psql = self.tools.command("psql");
+        psql.args(["-X", "-q", "-A", "-t", "-d", &self.url, "-c", text]);
+        let output = psql.output().unwrap_or_else(|error| panic!("psql: {error}"));
+        assert!(output.status.success(), "{text}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
     /// Ends all connections to it, as an operator does with `pg_terminate_backend`.
     pub fn cut_connections(&self) {
         let name = &self.name;

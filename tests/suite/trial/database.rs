@@ -49,6 +49,18 @@ impl Database {
         self.server.is_some()
     }
 
+    /// Runs SQL on a server's database and gives its rows, their columns as texts; none for a file.
+    pub fn query(&self, text: &str) -> Vec<Vec<String>> {
+        let Some(database) = &self.database else { return Vec::new() };
+        let printed = block_in_place(|| database.query(text));
+        printed.lines().map(|line| line.split('|').map(str::to_owned).collect()).collect()
+    }
+
+    /// The file, if it is one.
+    pub fn file(&self) -> Option<&Path> {
+        self.url.strip_prefix("sqlite:").map(Path::new)
+    }
+
     /// Stops the server, in good order or not; `restart` starts it again.
     pub fn stop(&self, in_order: bool) {
         if let Some(server) = &self.server {

@@ -10,4 +10,5 @@ pub mod host;
 pub mod misfortune;
 pub mod readers;
 pub mod shapes;
+pub mod soak;
 pub mod verdict;
