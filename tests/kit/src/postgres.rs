@@ -124,6 +124,16 @@ impl Server {
         run(self.tools.command("pg_ctl").arg("-D").arg(self.data()).args(["-w", "-m", "fast", "stop"]));
     }
 
+    /// Makes a user who must give a password.
+    pub fn user_with_password(&self, name: &str, password: &str) {
+        self.sql(&format!("CREATE USER {name} PASSWORD '{password}'"));
+        let rules = self.data().join("pg_hba.conf");
+        let others = fs::read_to_string(&rules).unwrap_or_else(|error| panic!("{error}"));
+        let all = format!("host all {name} 127.0.0.1/32 scram-sha-256\n{others}");
+        fs::write(&rules, all).unwrap_or_else(|error| panic!("{error}"));
+        self.sql("SELECT pg_reload_conf()");
+    }
+
     /// A new database, empty.
     pub fn database(&self) -> Database {
         let name = format!("t{}_{}", std::process::id(), number());
