@@ -6,6 +6,7 @@ use apflow_core::event::EventKind;
 
 use super::settle::ENDED;
 use crate::database::Step;
+use crate::verbs::cancel::NEXT_ENTRY;
 use crate::verbs::clone::{CREATED, LINK};
 use crate::verbs::finished::{CANCELLED, COMPLETED};
 use crate::verbs::skeleton::NEWEST;
@@ -105,7 +106,7 @@ pub(super) static WITHDRAW: LazyLock<String> = LazyLock::new(|| {
         format!(
             "
 INSERT INTO finished (n, tree, kind, open, blocked, attempt, token, error)
-SELECT q.n, q.tree, {CANCELLED}, {open}, 1 - {open}, q.attempt + (q.attempt > 0), q.token, NEW.error
+SELECT q.n, q.tree, {CANCELLED}, {open}, 1 - {open}, {NEXT_ENTRY}, q.token, NEW.error
   FROM json_each(NEW.tasks) AS j CROSS JOIN {queue} q ON q.n = j.value;"
         )
     };

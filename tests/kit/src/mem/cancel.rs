@@ -52,8 +52,8 @@ impl Transaction<'_> {
             Place::Running(hold) => Some(hold),
             Place::Idle | Place::Blocked(_) | Place::Waiting(_) | Place::Ready(_) | Place::Delayed(_) => None,
         };
-        if hold.is_none() && row.attempt > 0 {
-            // The entry needs a number of its own, the newest one belongs to an attempt.
+        if hold.is_none() && (row.attempt > 0 || !row.history.is_empty()) {
+            // The entry needs a number of its own, the newest one belongs to an attempt or to an earlier entry.
             row.attempt += 1;
         }
         let (attempt, started_at) = (row.attempt, hold.map(|hold| hold.started_at));

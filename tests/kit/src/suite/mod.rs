@@ -30,8 +30,8 @@
 //!
 //! **Attempts.** Each claim takes the next number. A rescued attempt keeps its number (the next claim takes another) and
 //! leaves no entry; a delayed one gives it back. Cancelling a running task makes an entry with the number of the run;
-//! cancelling another makes one without node and start, numbered 0 before the first attempt and else one more than the
-//! newest, and `Task::attempt` shows it. The error of what is cancelled has kind `cancelled`, code `cancelled` and the
+//! cancelling another makes one without node and start, numbered 0 before the first attempt and the first such entry, else
+//! one more than the newest, and `Task::attempt` shows it. The error of what is cancelled has kind `cancelled`, code `cancelled` and the
 //! message of the request.
 //!
 //! **View.** While a run holds a task, that run is the newest attempt: no result, no error, the definition's inputs, the
@@ -316,6 +316,7 @@ macro_rules! store_suite {
                 lists_are_ordered_and_filtered
                 a_deleted_tree_takes_its_schedule_along
                 a_rescued_run_is_still_the_schedules
+                a_task_that_never_ran_is_cancelled_again
             }
             walk {
                 seed_1

@@ -137,7 +137,7 @@ BEGIN
         DELETE FROM waiting w USING unnest(v_tasks) AS j (n) WHERE w.n = j.n RETURNING w.*
     ), kept AS (
         INSERT INTO done (n, attempt, status, ended_at, token, error)
-        SELECT n, attempt + (attempt > 0)::int, {cancelled}, p_now, token, p_error FROM gone
+        SELECT n, {next_entry}, {cancelled}, p_now, token, p_error FROM gone q
     )
     SELECT array_agg(n), array_agg((blocked_by IS NOT NULL)::int::smallint) INTO v_found, v_stands FROM gone;
     IF v_found IS NOT NULL THEN
@@ -150,7 +150,7 @@ BEGIN
         DELETE FROM delayed d USING unnest(v_tasks) AS j (n) WHERE d.n = j.n RETURNING d.*
     ), kept AS (
         INSERT INTO done (n, attempt, status, ended_at, token, error)
-        SELECT n, attempt + (attempt > 0)::int, {cancelled}, p_now, token, p_error FROM gone
+        SELECT n, {next_entry}, {cancelled}, p_now, token, p_error FROM gone q
     )
     SELECT v_keys || array_agg(n) INTO v_keys FROM gone;
 
@@ -158,7 +158,7 @@ BEGIN
         DELETE FROM ready r USING unnest(v_tasks) AS j (n) WHERE r.n = j.n RETURNING r.*
     ), kept AS (
         INSERT INTO done (n, attempt, status, ended_at, token, error)
-        SELECT n, attempt + (attempt > 0)::int, {cancelled}, p_now, token, p_error FROM gone
+        SELECT n, {next_entry}, {cancelled}, p_now, token, p_error FROM gone q
     )
     SELECT v_keys || array_agg(n) INTO v_keys FROM gone;
 
