@@ -98,7 +98,8 @@ impl HostBuilder {
         let components = components::load(&config, &clock).await?;
         let plugins = Joined::over(components, native);
         let options = config.engine.options(&config.limits, env!("CARGO_PKG_VERSION"));
-        let engine = Engine::start(store, plugins, clock, options).await?;
+        let engine = Engine::start(store, plugins, clock, options).await;
+        let engine = engine.map_err(|error| named(error, &config.database.shown()))?;
         Ok(Host { engine, config, lock: Mutex::new(lock) })
     }
 }
@@ -243,6 +244,16 @@ fn make(folder: &Path) -> std::io::Result<()> {
         std::fs::write(folder.join(".gitignore"), "*\n")?;
     }
     Ok(())
+}
+
+/// Says in an error of the store which database it is, unless it does so already.
+fn named(error: Error, database: &str) -> Error {
+    let of_store = matches!(error.code, ErrorCode::StoreUnavailable | ErrorCode::StoreCorrupt);
+    if !of_store || error.data.contains_key("database") {
+        return error;
+    }
+    let message = format!("Database '{database}': {}", error.message);
+    Error { message, ..error }.with("database", database)
 }
 
 const fn durability(durability: Durability) -> apflow_store::Durability {

@@ -58,11 +58,19 @@ pub struct Setup {
     pub env: Vec<(&'static str, String)>,
     /// A database on PostgreSQL; without one it is a file in the server's folder.
     pub database: Option<Arc<Database>>,
+    /// Gives the database file a disk of its own of so many KiB, which only the server sees.
+    pub disk_kib: Option<u32>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { plugins: vec![shipped(), hostile()], config: String::new(), env: Vec::new(), database: None }
+        Self {
+            plugins: vec![shipped(), hostile()],
+            config: String::new(),
+            env: Vec::new(),
+            database: None,
+            disk_kib: None,
+        }
     }
 }
 
@@ -114,6 +122,28 @@ impl Server {
         let killed = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
         assert!(killed.success());
         self.child.wait().unwrap().code()
+    }
+
+    /// The URL of its database on PostgreSQL.
+    pub fn database_url(&self) -> String {
+        self.setup.database.as_ref().unwrap().url.clone()
+    }
+
+    /// Changes the size of the disk that `Setup::disk_kib` gave it.
+    pub fn resize_disk(&self, kib: u32) {
+        let mut nsenter = Command::new("nsenter");
+        nsenter.args(["--mount", "--target", &self.child.id().to_string(), "mount", "-o"]);
+        nsenter.arg(format!("remount,size={kib}k")).arg(self.path("disk"));
+        assert!(nsenter.status().unwrap().success(), "the disk cannot be resized");
+    }
+
+    /// Waits until the server has logged that.
+    pub async fn await_log(&self, text: &str) {
+        let begun = tokio::time::Instant::now();
+        while !std::fs::read_to_string(self.path("server.log")).unwrap().contains(text) {
+            assert!(begun.elapsed() < PATIENCE, "the server does not log '{text}'");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// A file of the server's folder.
@@ -226,12 +256,33 @@ async fn read(response: hyper::Response<Incoming>) -> (u16, String) {
     (status, String::from_utf8(body.to_bytes().to_vec()).unwrap())
 }
 
+/// The binary, in a mount namespace where a small disk is at that folder; without root, a user namespace lets it mount.
+fn on_own_disk(kib: u32, folder: &Path) -> Command {
+    std::fs::create_dir_all(folder).unwrap();
+    in_own_mounts(&format!("mount -t tmpfs -o size={kib}k tmpfs '{}'", folder.display()))
+}
+
+/// The binary, after that shell command in a mount namespace of its own.
+pub fn in_own_mounts(prepare: &str) -> Command {
+    let mut command = Command::new("unshare");
+    let is_root = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap()) == 0;
+    if !is_root {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.args(["--mount", "sh", "-c", &format!("{prepare} && exec \"$@\""), "sh"]).arg(binary());
+    command
+}
+
 async fn spawn(setup: &Setup, folder: &Path) -> (Child, String) {
-    let mut command = Command::new(binary());
+    let mut command = match setup.disk_kib {
+        Some(kib) => on_own_disk(kib, &folder.join("disk")),
+        None => Command::new(binary()),
+    };
     command.args(["serve", "--host", "127.0.0.1", "--port", "0", "--database-url"]);
-    command.arg(match &setup.database {
-        Some(database) => database.url.clone(),
-        None => format!("sqlite:{}", folder.join("apflow.db").display()),
+    command.arg(match (&setup.database, setup.disk_kib) {
+        (Some(database), _) => database.url.clone(),
+        (None, Some(_)) => format!("sqlite:{}", folder.join("disk/apflow.db").display()),
+        (None, None) => format!("sqlite:{}", folder.join("apflow.db").display()),
     });
     for plugins in &setup.plugins {
         command.arg("--plugins").arg(plugins);

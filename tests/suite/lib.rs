@@ -1,1 +1,4 @@
-//! End-to-end tests of the real binary. Everything lives in the one test binary `main.rs`; this library is empty.
+//! The long trials: programs that run real hosts for minutes, and prove at the end that nothing was lost. The suite runs
+//! each of them in a short form; `cargo xtask campaign` and `cargo xtask soak` run them at length.
+
+pub mod trial;

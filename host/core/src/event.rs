@@ -83,6 +83,16 @@ impl EventKind {
         matches!(self, Self::TaskCompleted | Self::TaskFailed | Self::TaskCancelled)
     }
 
+    /// How the execution ended that it ends, if it ends one.
+    pub const fn ended(self) -> Option<TreeStatus> {
+        match self {
+            Self::TreeCompleted => Some(TreeStatus::Completed),
+            Self::TreeFailed => Some(TreeStatus::Failed),
+            Self::TreeCancelled => Some(TreeStatus::Cancelled),
+            _ => None,
+        }
+    }
+
     /// The event that ends an execution with this status.
     pub const fn tree_end(status: TreeStatus) -> Self {
         match status {

@@ -41,10 +41,14 @@ impl LeasePolicy {
         self.duration / 3
     }
 
-    /// Whether a node whose last renewal was sent at `renewed` must stop its own runs: it stops before others may
-    /// take them over.
+    /// When a node whose last renewal was sent at `renewed` must stop its own runs: before others may take them over.
+    pub fn stop_at(self, renewed: Timestamp) -> Timestamp {
+        renewed.plus(self.duration * 9 / 10)
+    }
+
+    /// Whether that moment has come.
     pub fn must_stop(self, renewed: Timestamp, now: Timestamp) -> bool {
-        now.since(renewed) >= self.duration * 9 / 10
+        now >= self.stop_at(renewed)
     }
 }
 
@@ -59,6 +63,7 @@ mod tests {
         let late = renewed.plus(Duration::from_millis(9_000));
         assert!(policy.must_stop(renewed, late));
         assert!(late < policy.until(renewed));
+        assert_eq!(late, policy.stop_at(renewed));
         assert!(!policy.must_stop(renewed, renewed.plus(policy.renew_every() * 2)));
     }
 }

@@ -10,6 +10,7 @@ mod process;
 mod site;
 mod test;
 mod toolchain;
+mod trial;
 mod yardsticks;
 
 use anyhow::Result;
@@ -50,6 +51,11 @@ enum Command {
     Bench(bench::Options),
     /// Installs the programs that `bench --compare` measures apflow against, into the cache
     Yardsticks,
+    /// Kills hosts and restarts databases under load, then checks the whole history; arguments: `--cycles N`, `--seed N`,
+    /// `--store sqlite|postgres|both`
+    Campaign(trial::CampaignOptions),
+    /// Builds for release, runs a million tasks and measures on the way; arguments: `--tasks N`, `--store sqlite|postgres`
+    Soak(trial::SoakOptions),
     /// Writes the generated documents anew
     Bless,
 }
@@ -78,6 +84,8 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Apflow(options) => return example::apflow(&layout, &options),
         Command::Bench(options) => return bench::run(&layout, &options),
         Command::Yardsticks => yardsticks::install(&layout)?,
+        Command::Campaign(options) => return trial::campaign(&layout, &options),
+        Command::Soak(options) => return trial::soak(&layout, &options),
         Command::Bless => check::bless(&layout)?,
     }
     Ok(ExitCode::SUCCESS)

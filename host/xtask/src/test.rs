@@ -50,7 +50,7 @@ pub fn install_nextest(layout: &Layout) -> Result<()> {
 }
 
 /// Installs PostgreSQL, on which the store is tested, if it is missing and can be installed here.
-fn install_postgres() -> Result<()> {
+pub fn install_postgres() -> Result<()> {
     let packaged =
         std::fs::read_dir("/usr/lib/postgresql").is_ok_and(|mut versions| versions.next().is_some());
     if packaged || probe(Command::new("initdb").arg("--version")).is_some() {

@@ -9,7 +9,13 @@
 //! - a task starts after everything that it requires has completed; nothing that it depends on runs then, or starts
 //!   after it in the same execution;
 //! - every end of a run is of the run that began last, so a task completes at most once per execution;
-//! - numbers of attempts grow; only one that was put off is used again.
+//! - numbers of attempts grow; only one that was put off is used again;
+//! - every change of a task's status is one that [`apflow_core::transition`] knows.
+//!
+//! [`store`] compares a log with what the store holds and with what callers were told, [`streams`] with what readers saw.
+
+pub mod store;
+pub mod streams;
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,7 +23,8 @@ use apflow_core::error::Result;
 use apflow_core::event::{Event, EventKind};
 use apflow_core::id::{Seq, TaskId, TreeId};
 use apflow_core::store::{EventQuery, Store};
-use apflow_core::task::Task;
+use apflow_core::task::{Task, TaskStatus};
+use apflow_core::transition::{Change, transition};
 
 /// The whole log.
 ///
@@ -36,9 +43,12 @@ pub async fn read_all(store: &dyn Store) -> Result<Vec<Event>> {
     }
 }
 
-/// What depends on what, and from which position of the log on.
+/// What depends on what, and from which position of the log on; and which executions a schedule began.
 #[derive(Debug, Clone, Default)]
-pub struct Rules(HashMap<(TreeId, TaskId), Vec<(Seq, Edges)>>);
+pub struct Rules {
+    edges: HashMap<(TreeId, TaskId), Vec<(Seq, Edges)>>,
+    renewals: HashSet<(TreeId, u32)>,
+}
 
 /// Dependencies, and whether they are required.
 type Edges = Vec<(TaskId, bool)>;
@@ -57,11 +67,16 @@ impl Rules {
     pub fn changed(&mut self, task: &Task, after: Seq) {
         let edges = task.dependencies.iter().map(|d| (d.id.clone(), d.required)).collect();
         let key = (task.tree_id.clone(), task.id.clone());
-        self.0.entry(key).or_default().push((after, edges));
+        self.edges.entry(key).or_default().push((after, edges));
+    }
+
+    /// That execution was begun by a schedule: every task begins anew, also one that was cancelled.
+    pub fn renewed(&mut self, tree: TreeId, execution: u32) {
+        self.renewals.insert((tree, execution));
     }
 
     fn at(&self, tree: &TreeId, task: &TaskId, seq: Seq) -> &[(TaskId, bool)] {
-        let versions = self.0.get(&(tree.clone(), task.clone()));
+        let versions = self.edges.get(&(tree.clone(), task.clone()));
         let newest = versions.and_then(|list| list.iter().rev().find(|(after, _)| *after < seq));
         newest.map_or(&[], |(_, edges)| edges)
     }
@@ -134,6 +149,33 @@ struct TaskHistory {
     /// The kind of the event that ended the newest run.
     last: Option<EventKind>,
     cancelled: bool,
+    status: Status,
+}
+
+/// Where a task stands by its events.
+struct Status {
+    is: TaskStatus,
+    /// Whether it may be pending again without an event that says so: another execution has begun since, or its owner
+    /// has edited it.
+    may_rerun: bool,
+}
+
+impl Default for Status {
+    fn default() -> Self {
+        Self { is: TaskStatus::Pending, may_rerun: false }
+    }
+}
+
+impl Status {
+    fn change(&mut self, change: Change) -> Result<(), String> {
+        let rerun = self.may_rerun && matches!(self.is, TaskStatus::Completed | TaskStatus::Failed);
+        if rerun && matches!(change, Change::Start | Change::Cancel | Change::Expire) {
+            self.is = transition(self.is, Change::Rerun).map_err(|error| error.message)?;
+        }
+        self.may_rerun = false;
+        self.is = transition(self.is, change).map_err(|error| error.message)?;
+        Ok(())
+    }
 }
 
 struct Checker<'a> {
@@ -154,10 +196,17 @@ impl Checker<'_> {
             }
             EventKind::TreeStarted => {
                 self.summary.executions += 1;
+                if self.rules.renewals.contains(&(event.tree_id.clone(), event.attempt)) {
+                    tree.renew();
+                }
                 tree.begin(event.attempt)
             }
             EventKind::TreeCompleted | EventKind::TreeFailed | EventKind::TreeCancelled => tree.end(event),
-            EventKind::TreeDeleted | EventKind::TaskUpdated => Ok(()),
+            EventKind::TreeDeleted => Ok(()),
+            EventKind::TaskUpdated => {
+                tree.task(task_of(event)?).status.may_rerun = true;
+                Ok(())
+            }
             EventKind::TaskStarted => {
                 let task = task_of(event)?;
                 let edges = self.rules.at(&event.tree_id, task, event.seq);
@@ -206,8 +255,18 @@ impl TreeHistory {
         self.tasks.entry(id.clone()).or_default()
     }
 
+    fn renew(&mut self) {
+        for task in self.tasks.values_mut() {
+            task.cancelled = false;
+            task.status.is = TaskStatus::Pending;
+        }
+    }
+
     fn begin(&mut self, execution: u32) -> Result<(), String> {
         let (open, expected) = (self.open, self.execution + 1);
+        for task in self.tasks.values_mut() {
+            task.status.may_rerun = true;
+        }
         self.execution = execution;
         self.open = true;
         self.failed.clear();
@@ -264,13 +323,18 @@ impl TreeHistory {
                 format!("it requires '{dependency}', which has not completed")
             })?;
         }
-        Ok(())
+        self.task(id).status.change(Change::Start)
     }
 
     fn finish(&mut self, id: &TaskId, event: &Event) -> Result<(), String> {
         let task = self.task(id);
         let holds = task.holds(event.attempt);
         task.run = None;
+        let changed = task.status.change(match event.kind {
+            EventKind::TaskCompleted => Change::Complete,
+            EventKind::TaskFailed => Change::Fail,
+            _ => Change::Retry,
+        });
         match event.kind {
             // It was no attempt: the number is used again.
             EventKind::TaskDelayed => task.newest = event.attempt.saturating_sub(1),
@@ -284,7 +348,7 @@ impl TreeHistory {
             let first = self.completed.insert(id.clone());
             ensure(first, || "it has completed in this execution before".into())?;
         }
-        holds
+        holds.and(changed)
     }
 
     fn cancel(&mut self, id: &TaskId, attempt: u32) -> Result<(), String> {
@@ -292,8 +356,10 @@ impl TreeHistory {
         let task = self.task(id);
         let before = std::mem::replace(&mut task.cancelled, true);
         let run = task.run.take();
+        let changed = task.status.change(Change::Cancel);
         task.last = Some(EventKind::TaskCancelled);
         ensure(!before, || "it was cancelled before".into())?;
+        changed?;
         ensure(run.is_none_or(|run| run == attempt), || {
             format!("attempt {} is running", run.unwrap_or_default())
         })
@@ -305,10 +371,13 @@ impl TreeHistory {
         let open = self.open;
         let task = self.task(id);
         let (run, newest) = (task.run.take(), task.newest);
+        let changed = task.status.change(Change::Expire);
         task.newest = attempt;
         task.last = Some(EventKind::TaskFailed);
         ensure(open, || "no execution is under way".into())?;
-        ensure(run.map_or(attempt > newest, |run| run == attempt), || {
+        changed?;
+        // The entry of one that never ran is numbered 0.
+        ensure(run.map_or(attempt > newest || attempt == 0, |run| run == attempt), || {
             format!("attempt {} is the newest", run.unwrap_or(newest))
         })
     }

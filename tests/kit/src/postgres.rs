@@ -31,6 +31,8 @@ pub struct Server {
     tools: Tools,
     folder: PathBuf,
     port: u16,
+    /// More settings, as `name=value`.
+    settings: Vec<String>,
     is_own: bool,
 }
 
@@ -48,9 +50,9 @@ impl Server {
         match fs::read_to_string(folder.join("port")) {
             Ok(port) => {
                 let port = port.parse().unwrap_or_else(|error| panic!("port '{port}': {error}"));
-                Self { tools, folder, port, is_own: false }
+                Self { tools, folder, port, settings: Vec::new(), is_own: false }
             }
-            Err(_) => Self::start(tools, folder, runner, false),
+            Err(_) => Self::start(tools, folder, runner, Vec::new(), false),
         }
     }
 
@@ -59,12 +61,21 @@ impl Server {
     /// # Panics
     /// As [`Server::shared`].
     pub fn own() -> Self {
-        let id = std::process::id();
-        let folder = std::env::temp_dir().join(format!("apflow-postgres-{id}-{}", number()));
-        Self::start(Tools::find(), folder, id, true)
+        Self::own_with(&[])
     }
 
-    fn start(tools: Tools, folder: PathBuf, watched: u32, is_own: bool) -> Self {
+    /// The same with settings of its own, as `name=value`.
+    ///
+    /// # Panics
+    /// As [`Server::shared`].
+    pub fn own_with(settings: &[&str]) -> Self {
+        let id = std::process::id();
+        let folder = std::env::temp_dir().join(format!("apflow-postgres-{id}-{}", number()));
+        let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
+        Self::start(Tools::find(), folder, id, settings, true)
+    }
+
+    fn start(tools: Tools, folder: PathBuf, watched: u32, settings: Vec<String>, is_own: bool) -> Self {
         // What is there belongs to a process that had the same id before.
         let _ = fs::remove_dir_all(&folder);
         make(&folder, tools.user);
@@ -73,7 +84,7 @@ impl Server {
         watch.args(["-c", WATCH, "watch"]).arg(watched.to_string()).arg(&folder).process_group(0);
         let watch = watch.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
         assert!(watch.is_ok_and(|status| status.success()), "no shell to watch the server with");
-        let server = Self { tools, folder, port, is_own };
+        let server = Self { tools, folder, port, settings, is_own };
         let data = server.data();
         let mut initdb = server.tools.command("initdb");
         initdb.arg("-D").arg(&data).args(["-U", "apflow", "-A", "trust", "-E", "UTF8", "--no-locale", "-N"]);
@@ -89,11 +100,15 @@ impl Server {
 
     /// Starts it, on the port and the data that it had.
     pub fn restart(&self) {
-        let settings = format!(
+        let mut settings = format!(
             "-c listen_addresses=127.0.0.1 -c port={} -c unix_socket_directories={} -c {CONNECTIONS}",
             self.port,
             self.folder.display()
         );
+        for setting in &self.settings {
+            settings.push_str(" -c ");
+            settings.push_str(setting);
+        }
         let mut start = self.tools.command("pg_ctl");
         start.arg("-D").arg(self.data()).arg("-l").arg(self.folder.join("log"));
         run(start.args(["-w", "-o", &settings, "start"]));
@@ -102,6 +117,21 @@ impl Server {
     /// Stops it at once: connections break, what was committed stays.
     pub fn stop(&self) {
         run(self.tools.command("pg_ctl").arg("-D").arg(self.data()).args(["-w", "-m", "immediate", "stop"]));
+    }
+
+    /// Stops it in good order, without waiting for those who are connected.
+    pub fn stop_in_order(&self) {
+        run(self.tools.command("pg_ctl").arg("-D").arg(self.data()).args(["-w", "-m", "fast", "stop"]));
+    }
+
+    /// Makes a user who must give a password.
+    pub fn user_with_password(&self, name: &str, password: &str) {
+        self.sql(&format!("CREATE USER {name} PASSWORD '{password}'"));
+        let rules = self.data().join("pg_hba.conf");
+        let others = fs::read_to_string(&rules).unwrap_or_else(|error| panic!("{error}"));
+        let all = format!("host all {name} 127.0.0.1/32 scram-sha-256\n{others}");
+        fs::write(&rules, all).unwrap_or_else(|error| panic!("{error}"));
+        self.sql("SELECT pg_reload_conf()");
     }
 
     /// A new database, empty.
@@ -145,6 +175,27 @@ impl Database {
     /// As [`Server::shared`].
     pub fn new() -> Self {
         Server::shared().database()
+    }
+
+    /// Runs a text of SQL in it and gives what it prints: a line for each row, columns parted by `|`.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub fn query(&self, text: &str) -> String {
+        let mut psql = self.tools.command("psql");
+        psql.args(["-X", "-q", "-A", "-t", "-d", &self.url, "-c", text]);
+        let output = psql.output().unwrap_or_else(|error| panic!("psql: {error}"));
+        assert!(output.status.success(), "{text}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Ends all connections to it, as an operator does with `pg_terminate_backend`.
+    pub fn cut_connections(&self) {
+        let name = &self.name;
+        self.tools.sql(
+            self.port,
+            &format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"),
+        );
     }
 }
 

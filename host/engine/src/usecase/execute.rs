@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use apflow_core::error::{Error, ErrorCode, Result};
+use apflow_core::event::EventKind;
 use apflow_core::id::{Seq, TaskId, TreeId, TreeKey};
 use apflow_core::plugin::HookPoint;
-use apflow_core::store::{ExecuteRequest, Execution, TreeEnd};
+use apflow_core::store::{EventQuery, ExecuteRequest, Execution, TreeEnd};
 use apflow_core::task::TreeStatus;
 use serde_json::json;
 use tokio::time::sleep;
@@ -65,7 +66,10 @@ impl Engine {
         let mut stopping = self.0.stopping();
         loop {
             let state = self.0.store.tree_state(root).await?.ok_or_else(|| Error::task_not_found(root))?;
-            if state.execution > execution || state.status != TreeStatus::InProgress {
+            if state.execution > execution {
+                return self.logged_end(tree, state.tree_id, execution).await;
+            }
+            if state.status != TreeStatus::InProgress {
                 return Ok(TreeEnd { tree, tree_id: state.tree_id, execution, status: state.status });
             }
             tokio::select! {
@@ -74,6 +78,25 @@ impl Engine {
                 _ = stopping.wait_for(|stop| *stop) => return Err(stopped()),
                 () = sleep(LOOK_AGAIN) => {}
             }
+        }
+    }
+
+    /// The end of an execution that another one has followed: the tree's own state is of that one.
+    async fn logged_end(&self, tree: TreeKey, tree_id: TreeId, execution: u32) -> Result<TreeEnd> {
+        let kinds = vec![EventKind::TreeCompleted, EventKind::TreeFailed, EventKind::TreeCancelled];
+        let mut query = EventQuery { after: Seq(0), tree: Some(tree_id.clone()), kinds, limit: 500 };
+        loop {
+            let ends = self.0.store.events(query.clone()).await?;
+            let Some(last) = ends.last().map(|event| event.seq) else {
+                let text = format!("Execution {execution} of tree '{tree_id}' has no end in the log");
+                return Err(Error::new(ErrorCode::Internal, text));
+            };
+            if let Some(status) =
+                ends.iter().find(|end| end.attempt == execution).and_then(|end| end.kind.ended())
+            {
+                return Ok(TreeEnd { tree, tree_id, execution, status });
+            }
+            query.after = last;
         }
     }
 }

@@ -215,3 +215,18 @@ async fn an_executor_that_only_fails_is_left_alone_for_a_while() {
         "to be put off is no attempt"
     );
 }
+
+#[tokio::test]
+async fn who_waits_for_an_older_execution_is_told_how_that_one_ended() {
+    let executor = ScriptedExecutor::new().on("a", [Answer::fail("no"), Answer::Echo]);
+    let fixture = start(catalog_of([Arc::new(executor) as _])).await;
+    let started = fixture.engine.submit(json!([task("a", json!({}))])).await.unwrap();
+    fixture.engine.wait(started.tree, 1, &started.root).await.unwrap();
+    fixture.engine.execute(&"a".into(), false).await.unwrap();
+    let of = async |execution| {
+        let end = fixture.engine.wait(started.tree, execution, &started.root).await.unwrap();
+        (end.execution, end.status)
+    };
+    assert_eq!(of(2).await, (2, TreeStatus::Completed));
+    assert_eq!(of(1).await, (1, TreeStatus::Failed));
+}

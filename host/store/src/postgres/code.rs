@@ -11,6 +11,7 @@ use sqlx::migrate::{Migration, MigrationType};
 
 use crate::database::sql;
 use crate::rows::status_number;
+use crate::verbs::cancel::NEXT_ENTRY;
 use crate::verbs::clone::{CREATED, LINK};
 use crate::verbs::finished::{DELAY, RETRY};
 use crate::verbs::gates::{ANY, AWAITED, EXECUTOR, KEY, rule_of};
@@ -63,6 +64,7 @@ fn filled(text: &str) -> String {
         ("link", LINK.to_string()),
         ("created", CREATED.to_string()),
         ("newest_attempt", NEWEST.to_owned()),
+        ("next_entry", NEXT_ENTRY.to_owned()),
     ];
     kinds
         .chain(statuses)

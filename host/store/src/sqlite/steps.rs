@@ -7,6 +7,7 @@ use apflow_core::event::EventKind;
 use super::gates::{GIVE_KEYS, REGATE, SET_DEADLINE, SET_GATE_RULES};
 use super::settle::ENDED;
 use crate::database::Step;
+use crate::verbs::cancel::NEXT_ENTRY;
 use crate::verbs::clone::{CREATED, LINK};
 use crate::verbs::finished::{COMPLETED, FAILED};
 use crate::verbs::skeleton::NEWEST;
@@ -105,13 +106,13 @@ INSERT INTO clear_scratch VALUES (0);
 });
 
 /// Takes tasks out of whatever queue they are in. The attempt of a run is the run's; another entry needs a number of its
-/// own. That is 0 for a task that is cancelled before it ran, which is final; one that failed so may do it again.
+/// own. See NEXT_ENTRY.
 pub(super) static WITHDRAW: LazyLock<String> = LazyLock::new(|| {
     let queued = |queue: &str, open: &str| {
         format!(
             "
 INSERT INTO finished (n, tree, kind, open, blocked, attempt, token, error)
-SELECT q.n, q.tree, NEW.kind, {open}, 1 - {open}, q.attempt + (q.attempt > 0 OR NEW.kind = {FAILED}), q.token, NEW.error
+SELECT q.n, q.tree, NEW.kind, {open}, 1 - {open}, {NEXT_ENTRY}, q.token, NEW.error
   FROM json_each(NEW.tasks) AS j CROSS JOIN {queue} q ON q.n = j.value;"
         )
     };

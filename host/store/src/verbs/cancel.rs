@@ -15,6 +15,11 @@ use super::skeleton::{STATUS, skeleton};
 use crate::database::{Database, Step, Work, arguments, replayed, sql};
 use crate::rows::{Cells as _, at, status, to_json};
 
+/// The number of the entry of a queued task `q` that is cancelled: 0 if it has none yet, also not of a cancellation that a
+/// schedule has undone since, else one more than the newest.
+pub(crate) const NEXT_ENTRY: &str =
+    "CASE WHEN q.attempt > 0 OR EXISTS (SELECT 1 FROM done e WHERE e.n = q.n) THEN q.attempt + 1 ELSE 0 END";
+
 pub(crate) async fn cancel(database: &impl Database, request: &CancelRequest) -> Result<Cancellation> {
     replayed(|| once(database, request)).await
 }

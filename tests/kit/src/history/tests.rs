@@ -27,7 +27,7 @@ fn rules() -> Rules {
     let edge = |dependent: &str, required: bool| {
         (("tree".into(), dependent.into()), vec![(Seq(0), vec![("a".into(), required)])])
     };
-    Rules(HashMap::from([edge("b", true), edge("c", false)]))
+    Rules { edges: HashMap::from([edge("b", true), edge("c", false)]), renewals: HashSet::new() }
 }
 
 fn problem(lines: &[(EventKind, &str, u32)]) -> String {
@@ -105,4 +105,37 @@ fn positions_must_grow() {
     let mut events = log(&[(TreeCreated, "", 0), (TreeStarted, "", 1)]);
     events[1].seq = Seq(1);
     assert!(check(&events, &rules()).unwrap_err()[0].contains("does not come after"));
+}
+
+#[test]
+fn every_change_of_a_status_is_one_that_the_core_knows() {
+    let failed = [(TaskStarted, "a", 1), (TaskFailed, "a", 1), (TreeFailed, "", 1)];
+    // A task that has failed is cancelled although nothing made it pending again.
+    let begin = [(TreeCreated, "", 0), (TreeStarted, "", 1)];
+    let cancelled = [&begin[..], &failed, &[(TaskCancelled, "a", 1)]].concat();
+    let problems = check(&log(&cancelled), &rules()).unwrap_err();
+    assert!(problems[0].contains("A task that is 'failed' cannot be cancelled"), "{problems:?}");
+    // Another execution, or an edit, may have made it so.
+    for between in [(TreeStarted, "", 2), (TaskUpdated, "a", 1)] {
+        let cancelled = [&begin[..], &failed, &[between, (TaskCancelled, "a", 1)]].concat();
+        check(&log(&cancelled), &rules()).unwrap();
+    }
+}
+
+#[test]
+fn only_a_schedule_lets_a_cancelled_task_run_again() {
+    let events = log(&[
+        (TreeCreated, "", 0),
+        (TreeStarted, "", 1),
+        (TaskCancelled, "a", 0),
+        (TreeCancelled, "", 1),
+        (TreeStarted, "", 2),
+        (TaskStarted, "a", 1),
+        (TaskCompleted, "a", 1),
+        (TreeCompleted, "", 2),
+    ]);
+    assert!(check(&events, &rules()).unwrap_err()[0].contains("it was cancelled"));
+    let mut renewed = rules();
+    renewed.renewed("tree".into(), 2);
+    check(&events, &renewed).unwrap();
 }

@@ -66,9 +66,8 @@ impl Transaction<'_> {
             | Place::Delayed(_)
             | Place::Parked(..) => None,
         };
-        if hold.is_none() && (row.attempt > 0 || how == Settled::Failed) {
-            // The entry needs a number of its own, the newest one belongs to an attempt; one that failed without any may
-            // do so again.
+        if hold.is_none() && (row.attempt > 0 || !row.history.is_empty()) {
+            // The entry needs a number of its own, the newest one belongs to an attempt or to an earlier entry.
             row.attempt += 1;
         }
         let (attempt, started_at) = (row.attempt, hold.map(|hold| hold.started_at));

@@ -52,7 +52,7 @@ pub async fn everything_unfinished_fails(store: Arc<dyn Store>) {
         ["task.failed r", "task.failed b", "task.failed c", "task.failed d", "task.failed e", "tree.failed"]
     );
     let event = rig.only_event("r", EventKind::TaskFailed, Some("d")).await;
-    assert_eq!((&data(&event)["error"]["code"], event.attempt), (&json!("tree_deadline"), 1));
+    assert_eq!((&data(&event)["error"]["code"], event.attempt), (&json!("tree_deadline"), 0));
     let error = rig.task("b").await.error_info.unwrap();
     assert_eq!((error.code.as_str(), &error.data["deadline_ms"]), ("tree_deadline", &json!(1_000)));
     // A run that ends later is refused.
@@ -77,7 +77,7 @@ pub async fn executing_again_goes_on(store: Arc<dyn Store>) {
     assert_eq!(rig.drain().await, ["r", "b"]);
     assert_eq!(rig.tree_status("r").await, TreeStatus::Completed);
     let attempts = rig.store.attempts(&"b".into()).await.unwrap();
-    assert_eq!(attempts.iter().map(|one| one.attempt).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(attempts.iter().map(|one| one.attempt).collect::<Vec<_>>(), [0, 1, 2]);
     assert!(attempts[0].started_at.is_none() && attempts[2].started_at.is_some());
 }
 

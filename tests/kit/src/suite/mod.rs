@@ -30,8 +30,8 @@
 //!
 //! **Attempts.** Each claim takes the next number. A rescued attempt keeps its number (the next claim takes another) and
 //! leaves no entry; a delayed one gives it back. Cancelling a running task makes an entry with the number of the run;
-//! cancelling another makes one without node and start, numbered 0 before the first attempt and else one more than the
-//! newest, and `Task::attempt` shows it. The error of what is cancelled has kind `cancelled`, code `cancelled` and the
+//! cancelling another makes one without node and start, numbered 0 before the first attempt and the first such entry, else
+//! one more than the newest, and `Task::attempt` shows it. The error of what is cancelled has kind `cancelled`, code `cancelled` and the
 //! message of the request.
 //!
 //! **View.** While a run holds a task, that run is the newest attempt: no result, no error, the definition's inputs, the
@@ -72,8 +72,8 @@
 //! speaks of it or somebody runs or is parked. A new key or executor of a task that runs changes nothing about the places
 //! it has.
 //!
-//! **Deadlines.** An execution has run out of time when `started_at + deadline_ms <= now`. Of what did not run, each fails with
-//! an attempt of its own, one more than the newest, without node and start. Events as in a cancellation.
+//! **Deadlines.** An execution has run out of time when `started_at + deadline_ms <= now`. What did not run fails with an
+//! entry that is numbered as that of a cancellation. Events as in a cancellation.
 //!
 //! **Lists.** "Newest first" is by key, highest first.
 //!
@@ -346,6 +346,7 @@ macro_rules! store_suite {
                 lists_are_ordered_and_filtered
                 a_deleted_tree_takes_its_schedule_along
                 a_rescued_run_is_still_the_schedules
+                a_task_that_never_ran_is_cancelled_again
             }
             walk {
                 seed_1

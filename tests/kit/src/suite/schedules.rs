@@ -422,3 +422,23 @@ pub async fn a_rescued_run_is_still_the_schedules(store: Arc<dyn Store>) {
     let started = rig.only_event("r", EventKind::TreeStarted, None).await;
     assert_eq!(started.attempt, 1);
 }
+
+/// A due time makes cancelled tasks pending again, so one that never ran can be cancelled more than once.
+pub async fn a_task_that_never_ran_is_cancelled_again(store: Arc<dyn Store>) {
+    let mut rig = Rig::new(store).await;
+    rig.insert_json(minutely("r <- a; a", json!({})), false).await;
+    for round in 1..=3 {
+        rig.now = at(60 * round);
+        rig.fired("r", at(60 * round)).await;
+        // One stands in waiting, the other in ready.
+        rig.cancel(&["r", "a"], true).await;
+    }
+    for task in ["r", "a"] {
+        let attempts = rig.store.attempts(&task.into()).await.unwrap();
+        assert_eq!(attempts.iter().map(|one| one.attempt).collect::<Vec<_>>(), [0, 1, 2], "{task}");
+        assert_eq!(rig.task(task).await.attempt, 2);
+    }
+    rig.now = at(240);
+    rig.fired("r", at(240)).await;
+    assert_eq!(rig.claim_one("a").await.attempt, 3);
+}

@@ -140,7 +140,7 @@ BEGIN
         DELETE FROM waiting w USING unnest(v_tasks) AS j (n) WHERE w.n = j.n RETURNING w.*
     ), kept AS (
         INSERT INTO done (n, attempt, status, ended_at, token, error)
-        SELECT n, attempt + (attempt > 0 OR p_kind = {failed})::int, p_kind, p_now, token, p_error FROM gone
+        SELECT n, {next_entry}, p_kind, p_now, token, p_error FROM gone q
     )
     SELECT array_agg(n), array_agg((blocked_by IS NOT NULL)::int::smallint) INTO v_found, v_stands FROM gone;
     IF v_found IS NOT NULL THEN
@@ -153,7 +153,7 @@ BEGIN
         DELETE FROM delayed d USING unnest(v_tasks) AS j (n) WHERE d.n = j.n RETURNING d.*
     ), kept AS (
         INSERT INTO done (n, attempt, status, ended_at, token, error)
-        SELECT n, attempt + (attempt > 0 OR p_kind = {failed})::int, p_kind, p_now, token, p_error FROM gone
+        SELECT n, {next_entry}, p_kind, p_now, token, p_error FROM gone q
     )
     SELECT v_keys || array_agg(n), array_agg(gate) INTO v_keys, v_unparked FROM gone;
 
@@ -161,7 +161,7 @@ BEGIN
         DELETE FROM ready r USING unnest(v_tasks) AS j (n) WHERE r.n = j.n RETURNING r.*
     ), kept AS (
         INSERT INTO done (n, attempt, status, ended_at, token, error)
-        SELECT n, attempt + (attempt > 0 OR p_kind = {failed})::int, p_kind, p_now, token, p_error FROM gone
+        SELECT n, {next_entry}, p_kind, p_now, token, p_error FROM gone q
     )
     SELECT v_keys || array_agg(n) INTO v_keys FROM gone;
 
