@@ -6,6 +6,7 @@
 //! looked at by [`Store::turn`]. A tree has at most one execution at a time.
 
 mod schedules;
+mod webhooks;
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -18,6 +19,7 @@ use crate::id::{Seq, TaskId, TaskKey, Token, TreeId, TreeKey};
 use crate::json::Json;
 use crate::lease::Session;
 use crate::receipt::{NewReceipt, Receipt};
+use crate::retention::{TrimRequest, Trimmed};
 use crate::retry::RetryPolicy;
 use crate::schedule::SchedulePatch;
 use crate::task::{Attempt, DependencyKind, Task, TaskStatus, TreeStatus};
@@ -26,6 +28,7 @@ use crate::tree::NewTree;
 pub use crate::progress::{Progress, StatusCounts};
 pub use crate::receipt::InsertedOnce;
 pub use schedules::{CompleteSchedule, DueSchedules, Fired, ScheduleStore};
+pub use webhooks::{DeliveryRecord, DueWebhooks, NewWebhook, WebhookChange, WebhookStore};
 
 /// What [`Store::insert_tree`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -415,6 +418,8 @@ pub struct EventQuery {
     pub after: Seq,
     /// Only of this tree.
     pub tree: Option<TreeId>,
+    /// Only of trees of this owner.
+    pub user_id: Option<String>,
     /// Only these kinds; empty means all.
     pub kinds: Vec<EventKind>,
     /// At most so many.
@@ -432,7 +437,7 @@ pub struct Opened {
 
 /// Durable storage of trees, runs and events.
 #[async_trait]
-pub trait Store: ScheduleStore {
+pub trait Store: ScheduleStore + WebhookStore {
     /// Writes a tree and its schedule; with `execute` it is armed in the same transaction. Appends `tree.created` (and `tree.started`).
     ///
     /// # Errors
@@ -529,10 +534,20 @@ pub trait Store: ScheduleStore {
     async fn tree_state(&self, task: &TaskId) -> Result<Option<TreeState>>;
 
     /// Reads the log.
+    ///
+    /// # Errors
+    /// `EventsExpired` if events after that position have been removed; of one tree, if events of it have.
     async fn events(&self, query: EventQuery) -> Result<Vec<Event>>;
 
     /// The newest position of the log.
     async fn last_seq(&self) -> Result<Seq>;
+
+    /// The position up to which the log has been removed; 0 if it is whole.
+    async fn log_start(&self) -> Result<Seq>;
+
+    /// Removes the oldest events, as [`crate::retention`] says, and moves [`Store::log_start`] in the same transaction. The
+    /// newest event always stays, so that no position is given twice.
+    async fn trim_events(&self, request: TrimRequest) -> Result<Trimmed>;
 
     /// Opens a session of this node with the next epoch and takes back the runs of its older sessions: they are ready again, at once.
     async fn open_session(
@@ -558,6 +573,6 @@ pub trait Store: ScheduleStore {
     /// Reads the cursor of that name.
     async fn cursor(&self, name: &str) -> Result<Option<Seq>>;
 
-    /// Writes the cursor of that name.
-    async fn set_cursor(&self, name: &str, seq: Seq) -> Result<()>;
+    /// Writes the cursor of that name: its consumer is alive at this time, and has taken everything up to the position.
+    async fn set_cursor(&self, name: &str, seq: Seq, now: Timestamp) -> Result<()>;
 }

@@ -12,7 +12,9 @@ use apflow_core::error::{Error, ErrorCode, Result};
 use apflow_core::id::NodeId;
 use apflow_core::lease::{LeasePolicy, Session};
 use apflow_core::plugin::{Catalog, Plugins};
+use apflow_core::retention::RetentionPolicy;
 use apflow_core::store::Store;
+use apflow_core::webhook::WebhookOptions;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -43,6 +45,10 @@ pub struct EngineOptions {
     pub stop_grace: Duration,
     /// Whether this node executes trees when their schedules say so.
     pub schedules: bool,
+    /// How much of the event log is kept.
+    pub retention: RetentionPolicy,
+    /// What webhooks are delivered with; none where there are none.
+    pub webhooks: Option<WebhookOptions>,
     /// Version to show.
     pub version: String,
 }
@@ -58,6 +64,8 @@ impl Default for EngineOptions {
             breaker: BreakerPolicy::default(),
             stop_grace: Duration::from_secs(5),
             schedules: true,
+            retention: RetentionPolicy::default(),
+            webhooks: None,
             version: env!("CARGO_PKG_VERSION").into(),
         }
     }
@@ -88,6 +96,8 @@ pub(crate) struct Shared {
     pub(crate) claimable: AtomicBool,
     pub(crate) runs: Runs,
     pub(crate) schedules: ScheduleBell,
+    /// Wakes the loop that delivers webhooks.
+    pub(crate) webhooks: Notify,
     pub(crate) breakers: Breakers,
     pub(crate) events: EventHub,
     pub(crate) schemas: Schemas,
@@ -160,6 +170,7 @@ impl Engine {
         let shared = Arc::new(Shared {
             runs: Runs::new(options.max_concurrent_runs),
             schedules: ScheduleBell::default(),
+            webhooks: Notify::new(),
             breakers: Breakers::new(options.breaker),
             store,
             plugins,
@@ -179,6 +190,8 @@ impl Engine {
             tokio::spawn(maintenance::session::run(Arc::clone(&shared))),
             tokio::spawn(maintenance::collectors::run(Arc::clone(&shared))),
             tokio::spawn(maintenance::schedules::run(Arc::clone(&shared))),
+            tokio::spawn(maintenance::retention::run(Arc::clone(&shared))),
+            tokio::spawn(maintenance::webhooks::run(Arc::clone(&shared))),
         ];
         *shared.loops() = loops;
         Ok(Self(shared))
@@ -208,10 +221,11 @@ impl Engine {
         self.0.catalog()
     }
 
-    /// Makes the engine look for due and ready tasks and due schedules now; for clocks that are moved by hand.
+    /// Makes the engine look for due and ready tasks, due schedules and due deliveries now; for clocks that are moved by hand.
     pub fn nudge(&self) {
         self.0.work_appeared();
         self.0.schedules.ring();
+        self.0.webhooks.notify_one();
     }
 
     pub(crate) fn check_running(&self) -> Result<()> {

@@ -94,6 +94,7 @@ impl EngineConfig {
             stop_grace: Duration::from_millis(self.stop_grace_ms.into()),
             schedules: self.schedules,
             version: version.into(),
+            ..EngineOptions::default()
         }
     }
 }

@@ -4,11 +4,13 @@
 mod database;
 mod engine;
 mod environment;
+mod events;
 mod file;
 mod keys;
 mod log;
 mod sandbox;
 mod server;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -20,13 +22,16 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use environment::Grant;
+pub(crate) use environment::SECRETS;
 
 pub use database::{DEFAULT_URL, DatabaseConfig, Durability};
 pub use engine::{EngineConfig, LimitsConfig};
+pub use events::EventsConfig;
 pub use log::{LogConfig, LogFormat};
 pub(crate) use sandbox::Home;
 pub use sandbox::SandboxConfig;
 pub use server::ServerConfig;
+pub use webhooks::WebhooksConfig;
 
 /// The documented default configuration, as text: `docs/config.toml`. It parses to [`Config::default`].
 pub const DEFAULT_CONFIG: &str = include_str!("../../../docs/config.toml");
@@ -39,6 +44,10 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// How much runs, and how.
     pub engine: EngineConfig,
+    /// How much of the event log is kept.
+    pub events: EventsConfig,
+    /// Where webhooks may go.
+    pub webhooks: WebhooksConfig,
     /// How large a tree may be.
     pub limits: LimitsConfig,
     /// Where plugins are found and what they may use at most.
@@ -59,6 +68,8 @@ impl Config {
     pub fn check(&self) -> Result<()> {
         self.database.check()?;
         self.engine.check()?;
+        self.events.check()?;
+        self.webhooks.check()?;
         self.limits.check()?;
         self.sandbox.check()?;
         self.server.check()?;

@@ -150,7 +150,7 @@ pub(crate) enum Step {
     CloseSession,
     /// Time.
     Rescue,
-    /// Name, position.
+    /// Name, position, time.
     SetCursor,
 }
 

@@ -30,7 +30,7 @@ async fn open(url: &str) -> Arc<dyn Store> {
 async fn all(store: &Arc<dyn Store>) -> (Vec<Task>, Vec<Event>, Seq) {
     let page = Page { limit: 1_000, offset: 0 };
     let tasks = store.list(TaskFilter::default(), page).await.unwrap();
-    let query = EventQuery { after: Seq(0), tree: None, kinds: Vec::new(), limit: 10_000 };
+    let query = EventQuery { limit: 10_000, ..EventQuery::default() };
     (tasks, store.events(query).await.unwrap(), store.last_seq().await.unwrap())
 }
 
@@ -56,7 +56,7 @@ async fn fill(store: Arc<dyn Store>) -> Rig {
     let many: Vec<String> = (0..1_100).map(|i| format!("m{i}")).collect();
     rig.start(&format!("wide <- {}; {}", many.join(" "), many.join("; "))).await;
     rig.claim(3).await;
-    rig.store.set_cursor("collectors", Seq(7)).await.unwrap();
+    rig.store.set_cursor("collectors", Seq(7), rig.now).await.unwrap();
     rig
 }
 

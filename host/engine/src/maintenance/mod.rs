@@ -1,5 +1,7 @@
 //! The loops beside the dispatcher, one a file.
 
 pub(crate) mod collectors;
+pub(crate) mod retention;
 pub(crate) mod schedules;
 pub(crate) mod session;
+pub(crate) mod webhooks;

@@ -145,7 +145,7 @@ const fn call(step: Step) -> &'static str {
         Step::RenewSession => "SELECT * FROM renew_session($1, $2, $3)",
         Step::CloseSession => "SELECT * FROM close_session($1, $2, $3)",
         Step::Rescue => "SELECT * FROM rescue($1)",
-        Step::SetCursor => "SELECT * FROM set_cursor($1, $2)",
+        Step::SetCursor => "SELECT * FROM set_cursor($1, $2, $3)",
     }
 }
 

@@ -1,0 +1,143 @@
+//! Delivers webhooks from the log. The loop only knows which may have something to send; each of them is then worked on by
+//! a task of its own ([`worker`]), one at a time and so many at once as there are places. A place is held for one batch, so
+//! that a busy webhook and a slow endpoint leave the others theirs; after a failure a webhook holds none. Nothing is kept in
+//! memory but names and positions: what is not delivered yet is in the log.
+
+mod message;
+mod worker;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use apflow_core::clock::Timestamp;
+use apflow_core::error::Result;
+use apflow_core::id::{Seq, WebhookId};
+use apflow_core::webhook::WebhookOptions;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::engine::Shared;
+
+/// Webhooks that one look fetches.
+const BATCH: u32 = 1_000;
+/// Between two looks, so that events gather.
+const PAUSE: Duration = Duration::from_millis(20);
+/// The longest sleep: other hosts may have gone, and may have made webhooks.
+const IDLE_LOOK: Duration = Duration::from_secs(1);
+
+/// Where a webhook was found to have nothing to send, and since when nothing was written about it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Looked {
+    /// Its cursor in the store.
+    stored: Seq,
+    /// Nothing for it lies between the two.
+    end: Seq,
+    since: Timestamp,
+}
+
+/// What a worker leaves behind.
+type Left = (WebhookId, Option<Looked>);
+
+/// Runs until the engine stops.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    let Some(options) = shared.options.webhooks.clone().filter(|options| options.max_concurrent > 0) else {
+        return;
+    };
+    let mut stopping = shared.stopping();
+    let mut newest = shared.events.watch();
+    let mut desk = Desk { options, busy: HashSet::new(), looked: HashMap::new(), workers: JoinSet::new() };
+    while !*stopping.borrow() {
+        let woken = shared.webhooks.notified();
+        newest.borrow_and_update();
+        let look = match desk.look(&shared).await {
+            Ok(look) => look,
+            Err(error) => {
+                tracing::warn!(%error, "webhooks were not looked at; trying again");
+                Look::default()
+            }
+        };
+        let until = look.next.map_or(IDLE_LOOK, |next| next.since(shared.now()).min(IDLE_LOOK));
+        tokio::select! {
+            () = woken => {}
+            () = sleep(until.max(PAUSE)) => {}
+            Some(left) = desk.workers.join_next(), if !desk.workers.is_empty() => desk.put_down(left),
+            changed = newest.changed(), if look.any => if changed.is_err() { break },
+            _ = stopping.wait_for(|stop| *stop) => {}
+        }
+        if !*stopping.borrow() {
+            sleep(PAUSE).await;
+        }
+        while let Some(left) = desk.workers.try_join_next() {
+            desk.put_down(left);
+        }
+    }
+    // They stop after the message that they are sending; what is not recorded is sent again by whoever comes next.
+    let ended = async { while desk.workers.join_next().await.is_some() {} };
+    if timeout(shared.options.stop_grace, ended).await.is_err() {
+        desk.workers.shutdown().await;
+    }
+}
+
+#[derive(Default)]
+struct Look {
+    next: Option<Timestamp>,
+    any: bool,
+}
+
+/// Who works on what.
+struct Desk {
+    options: WebhookOptions,
+    busy: HashSet<WebhookId>,
+    looked: HashMap<WebhookId, Looked>,
+    workers: JoinSet<Left>,
+}
+
+impl Desk {
+    /// Gives places to webhooks that may have something to send.
+    async fn look(&mut self, shared: &Arc<Shared>) -> Result<Look> {
+        let places = self.options.max_concurrent as usize;
+        let last = shared.store.last_seq().await?;
+        let found = shared.store.due_webhooks(&shared.session(), last, shared.now(), BATCH).await?;
+        self.looked.retain(|id, _| found.due.contains(id));
+        for id in found.due {
+            if self.workers.len() >= places {
+                break;
+            }
+            if !self.busy.insert(id.clone()) {
+                continue;
+            }
+            let looked = self.looked.get(&id).copied();
+            let (shared, options) = (Arc::clone(shared), self.options.clone());
+            self.workers.spawn(async move {
+                match worker::work(&shared, &options, &id, looked).await {
+                    Ok(looked) => (id, looked),
+                    Err(error) => {
+                        tracing::warn!(webhook = %id, %error, "a webhook was not delivered; trying again");
+                        (id, looked)
+                    }
+                }
+            });
+        }
+        Ok(Look { next: found.next, any: found.any })
+    }
+
+    fn put_down(&mut self, left: Result<Left, tokio::task::JoinError>) {
+        match left {
+            Ok((id, looked)) => {
+                self.busy.remove(&id);
+                match looked {
+                    Some(looked) => self.looked.insert(id, looked),
+                    None => self.looked.remove(&id),
+                };
+            }
+            Err(error) => {
+                tracing::error!(%error, "the delivery of a webhook broke off");
+                // Whose it was is not said: all that have no worker are free again when the others have ended.
+                if self.workers.is_empty() {
+                    self.busy.clear();
+                }
+            }
+        }
+    }
+}
