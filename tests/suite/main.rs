@@ -18,3 +18,4 @@ mod reload;
 mod schedules;
 mod site;
 mod tidy;
+mod webhooks;

@@ -20,6 +20,7 @@ mod tasks;
 mod tree_file;
 mod version;
 mod watch;
+mod webhooks;
 
 use std::process::ExitCode;
 
@@ -51,6 +52,8 @@ enum Command {
     Plugin(plugin::PluginArgs),
     /// See what can execute tasks
     Executors(executors::ExecutorsArgs),
+    /// Send events to URLs
+    Webhooks(Box<webhooks::WebhooksArgs>),
     /// See, upgrade and move the database
     Db(db::DbArgs),
     /// Measure how fast this machine runs tasks
@@ -85,6 +88,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
             Command::Tasks(args) => tasks::run(*args).await,
             Command::Plugin(args) => plugin::run(args).await,
             Command::Executors(args) => executors::run(args).await,
+            Command::Webhooks(args) => webhooks::run(*args).await,
             Command::Db(args) => db::run(args).await,
             Command::Bench(args) => bench::run(args).await,
             Command::Version(args) => version::run(&args),

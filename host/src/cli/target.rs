@@ -98,7 +98,6 @@ fn config_for(loaded: &Loaded, need: Need) -> apflow_host::Config {
     let mut config = for_a_command(loaded.config.clone());
     if need != Need::Runs {
         config.engine.max_concurrent_runs = 0;
-        config.webhooks.max_concurrent = 0;
     }
     if need == Need::Plugins {
         config.database.url = "sqlite::memory:".into();

@@ -22,7 +22,9 @@ pub async fn follow(target: &Target, tasks: &Value, output: Output) -> Result<Ex
     let backlog = log.newest_execution().await?;
     if backlog.is_empty() {
         let id = field(&first, "id");
-        let message = format!("Nobody has executed this tree yet: run `apflow tasks execute {id}`");
+        let message = format!(
+            "The log has no execution of this tree (any more): run `apflow tasks execute {id}`, or see `apflow tasks tree {id}`"
+        );
         return Err(Failure::remote("not_executed", message));
     }
     let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();

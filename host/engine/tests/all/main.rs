@@ -11,3 +11,4 @@ mod leases;
 mod running;
 mod schedules;
 mod setup;
+mod webhooks;

@@ -15,7 +15,7 @@ use apflow_core::error::Result;
 use apflow_core::id::{Seq, WebhookId};
 use apflow_core::webhook::WebhookOptions;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::engine::Shared;
 
@@ -34,6 +34,8 @@ pub(super) struct Looked {
     /// Nothing for it lies between the two.
     end: Seq,
     since: Timestamp,
+    /// When that was; what reads no clock of the database may read this one.
+    at: Instant,
 }
 
 /// What a worker leaves behind.
@@ -46,7 +48,14 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     };
     let mut stopping = shared.stopping();
     let mut newest = shared.events.watch();
-    let mut desk = Desk { options, busy: HashSet::new(), looked: HashMap::new(), workers: JoinSet::new() };
+    let mut desk = Desk {
+        options,
+        busy: HashSet::new(),
+        looked: HashMap::new(),
+        served: HashMap::new(),
+        turn: 0,
+        workers: JoinSet::new(),
+    };
     while !*stopping.borrow() {
         let woken = shared.webhooks.notified();
         newest.borrow_and_update();
@@ -90,6 +99,9 @@ struct Desk {
     options: WebhookOptions,
     busy: HashSet<WebhookId>,
     looked: HashMap<WebhookId, Looked>,
+    /// When each was last given a place: the first in the list of those who wait must not be the first for ever.
+    served: HashMap<WebhookId, u64>,
+    turn: u64,
     workers: JoinSet<Left>,
 }
 
@@ -99,14 +111,20 @@ impl Desk {
         let places = self.options.max_concurrent as usize;
         let last = shared.store.last_seq().await?;
         let found = shared.store.due_webhooks(&shared.session(), last, shared.now(), BATCH).await?;
-        self.looked.retain(|id, _| found.due.contains(id));
-        for id in found.due {
+        let mut due = found.due;
+        self.looked.retain(|id, _| due.contains(id));
+        self.served.retain(|id, _| due.contains(id));
+        due.sort_by_key(|id| self.served.get(id).copied().unwrap_or(0));
+        let idle = |looked: &Looked| looked.end >= last && looked.at.elapsed() < IDLE_LOOK;
+        for id in due {
             if self.workers.len() >= places {
                 break;
             }
-            if !self.busy.insert(id.clone()) {
+            if self.looked.get(&id).is_some_and(idle) || !self.busy.insert(id.clone()) {
                 continue;
             }
+            self.turn += 1;
+            self.served.insert(id.clone(), self.turn);
             let looked = self.looked.get(&id).copied();
             let (shared, options) = (Arc::clone(shared), self.options.clone());
             self.workers.spawn(async move {

@@ -51,7 +51,7 @@ pub(super) async fn work(
         let (stored, now) = (webhook.state.cursor, shared.now());
         let since = looked.map_or(now, |looked| looked.since);
         if end.0 - stored.0 < FAR && now.since(since) < LONG {
-            return Ok(Some(Looked { stored, end: end.max(after), since }));
+            return Ok(Some(Looked { stored, end: end.max(after), since, at: Instant::now() }));
         }
     }
     let (session, now) = (shared.session(), shared.now());
