@@ -34,7 +34,11 @@ async fn of_execution(
     let message = serde_json::to_value(translator.translate(event)).unwrap_or_default();
     let Value::Object(mut message) = message else { return Ok(Map::new()) };
     let done = if event.kind == EventKind::TaskCompleted { 1.0 } else { 0.0 };
-    let progress = message["result"]["progress"].as_f64().filter(|_| event.kind.ends_tree()).unwrap_or(done);
+    let at_end = message
+        .get("result")
+        .filter(|_| event.kind.ends_tree())
+        .and_then(|result| result["progress"].as_f64());
+    let progress = at_end.unwrap_or(done);
     for (name, value) in [
         ("protocol", Value::from("jsonrpc")),
         ("root_task_id", scope.root.as_str().into()),
