@@ -360,7 +360,7 @@ mod tests {
         assert_eq!(field(|one| one.name = Some(String::new())), "name");
         assert_eq!(field(|one| one.secret = Some(WebhookSecret("sesame".into()))), "secret");
         let many = |one: &mut WebhookDefinition| {
-            one.headers.extend((0..51).map(|i| (format!("x-{i}"), String::new())))
+            one.headers.extend((0..51).map(|i| (format!("x-{i}"), String::new())));
         };
         assert_eq!(field(many), "headers");
     }

@@ -6,7 +6,7 @@
 mod message;
 mod worker;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use apflow_core::clock::Timestamp;
 use apflow_core::error::Result;
 use apflow_core::id::{Seq, WebhookId};
 use apflow_core::webhook::WebhookOptions;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::engine::Shared;
@@ -39,7 +39,7 @@ pub(super) struct Looked {
 }
 
 /// What a worker leaves behind.
-type Left = (WebhookId, Option<Looked>);
+type Left = Option<Looked>;
 
 /// Runs until the engine stops.
 pub(crate) async fn run(shared: Arc<Shared>) {
@@ -50,7 +50,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     let mut newest = shared.events.watch();
     let mut desk = Desk {
         options,
-        busy: HashSet::new(),
+        busy: HashMap::new(),
         looked: HashMap::new(),
         served: HashMap::new(),
         turn: 0,
@@ -70,14 +70,14 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         tokio::select! {
             () = woken => {}
             () = sleep(until.max(PAUSE)) => {}
-            Some(left) = desk.workers.join_next(), if !desk.workers.is_empty() => desk.put_down(left),
+            Some(left) = desk.workers.join_next_with_id(), if !desk.workers.is_empty() => desk.put_down(left),
             changed = newest.changed(), if look.any => if changed.is_err() { break },
             _ = stopping.wait_for(|stop| *stop) => {}
         }
         if !*stopping.borrow() {
             sleep(PAUSE).await;
         }
-        while let Some(left) = desk.workers.try_join_next() {
+        while let Some(left) = desk.workers.try_join_next_with_id() {
             desk.put_down(left);
         }
     }
@@ -97,7 +97,8 @@ struct Look {
 /// Who works on what.
 struct Desk {
     options: WebhookOptions,
-    busy: HashSet<WebhookId>,
+    /// Who is worked on, by the task that does it.
+    busy: HashMap<task::Id, WebhookId>,
     looked: HashMap<WebhookId, Looked>,
     /// When each was last given a place: the first in the list of those who wait must not be the first for ever.
     served: HashMap<WebhookId, u64>,
@@ -120,41 +121,40 @@ impl Desk {
             if self.workers.len() >= places {
                 break;
             }
-            if self.looked.get(&id).is_some_and(idle) || !self.busy.insert(id.clone()) {
+            if self.looked.get(&id).is_some_and(idle) || self.busy.values().any(|busy| *busy == id) {
                 continue;
             }
             self.turn += 1;
             self.served.insert(id.clone(), self.turn);
             let looked = self.looked.get(&id).copied();
             let (shared, options) = (Arc::clone(shared), self.options.clone());
-            self.workers.spawn(async move {
+            let worked_on = id.clone();
+            let worker = self.workers.spawn(async move {
                 match worker::work(&shared, &options, &id, looked).await {
-                    Ok(looked) => (id, looked),
+                    Ok(looked) => looked,
                     Err(error) => {
                         tracing::warn!(webhook = %id, %error, "a webhook was not delivered; trying again");
-                        (id, looked)
+                        looked
                     }
                 }
             });
+            self.busy.insert(worker.id(), worked_on);
         }
         Ok(Look { next: found.next, any: found.any })
     }
 
-    fn put_down(&mut self, left: Result<Left, tokio::task::JoinError>) {
+    fn put_down(&mut self, left: Result<(task::Id, Left), JoinError>) {
         match left {
-            Ok((id, looked)) => {
-                self.busy.remove(&id);
+            Ok((worker, looked)) => {
+                let Some(id) = self.busy.remove(&worker) else { return };
                 match looked {
                     Some(looked) => self.looked.insert(id, looked),
                     None => self.looked.remove(&id),
                 };
             }
             Err(error) => {
-                tracing::error!(%error, "the delivery of a webhook broke off");
-                // Whose it was is not said: all that have no worker are free again when the others have ended.
-                if self.workers.is_empty() {
-                    self.busy.clear();
-                }
+                let id = self.busy.remove(&error.id());
+                tracing::error!(webhook = ?id, %error, "the delivery of a webhook broke off; trying again");
             }
         }
     }
