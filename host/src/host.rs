@@ -9,16 +9,20 @@ use apflow_core::error::{Error, ErrorCode, Result};
 use apflow_core::id::TreeId;
 use apflow_core::plugin::{Collector, Executor, Hook};
 use apflow_core::task::{Task, TaskStatus, TreeStatus};
+use apflow_core::webhook::WebhookOptions;
 use apflow_engine::{Engine, Started};
 use apflow_store::StoreOptions;
+use apflow_wasm::HttpWebhooks;
+use apflow_wasm::http::HttpClientOptions;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::components;
-use crate::config::{Config, Durability};
+use crate::config::{Config, Durability, WebhooksConfig};
 use crate::lock::DatabaseLock;
 use crate::plugins::{Joined, Native};
+use crate::secrets::HostSecrets;
 
 /// What a [`Host`] is made of. Every part has a default.
 #[derive(Debug, Default)]
@@ -97,7 +101,9 @@ impl HostBuilder {
         let store = apflow_store::open(&config.database.url, options).await?;
         let components = components::load(&config, &clock).await?;
         let plugins = Joined::over(components, native);
-        let options = config.engine.options(&config.limits, env!("CARGO_PKG_VERSION"));
+        let mut options = config.engine.options(&config.limits, env!("CARGO_PKG_VERSION"));
+        options.retention = config.events.policy();
+        options.webhooks = Some(webhooks(&config, &clock)?);
         let engine = Engine::start(store, plugins, clock, options).await;
         let engine = engine.map_err(|error| named(error, &config.database.shown()))?;
         Ok(Host { engine, config, lock: Mutex::new(lock) })
@@ -254,6 +260,17 @@ fn named(error: Error, database: &str) -> Error {
     }
     let message = format!("Database '{database}': {}", error.message);
     Error { message, ..error }.with("database", database)
+}
+
+/// What messages are sent with.
+fn webhooks(config: &Config, clock: &Arc<dyn Clock>) -> Result<WebhookOptions> {
+    let WebhooksConfig { http, private_network, secrets_folder, max_concurrent } = config.webhooks.clone();
+    let transport = HttpWebhooks::new(http, private_network, Arc::clone(clock), HttpClientOptions::default());
+    let transport = transport.map_err(|error| {
+        Error::new(ErrorCode::Internal, format!("The client that sends webhooks cannot be set up: {error}"))
+    })?;
+    let secrets = Arc::new(HostSecrets { folder: secrets_folder });
+    Ok(WebhookOptions { transport: Arc::new(transport), secrets, max_concurrent })
 }
 
 const fn durability(durability: Durability) -> apflow_store::Durability {

@@ -54,6 +54,7 @@ pub mod database;
 pub mod host;
 mod lock;
 mod plugins;
+mod secrets;
 
 pub use apflow_core::clock;
 pub use apflow_core::error::{Error, ErrorCode, Result};

@@ -22,3 +22,4 @@ mod schedules;
 mod site;
 mod tidy;
 mod trials;
+mod webhooks;

@@ -65,6 +65,12 @@ codes! {
     TaskImmutable = "task_immutable",
     /// The task cannot be cloned in that way.
     CannotClone = "cannot_clone",
+    /// The events that were asked for have been removed by retention.
+    EventsExpired = "events_expired",
+    /// There is no such webhook.
+    WebhookNotFound = "webhook_not_found",
+    /// A webhook cannot be delivered as it is written, or not in its present state.
+    WebhookInvalid = "webhook_invalid",
     /// Something is larger than the configured limit.
     LimitExceeded = "limit_exceeded",
     /// A plugin was refused or is broken.
@@ -118,6 +124,20 @@ impl Error {
     /// No task has this id.
     pub fn task_not_found(id: &crate::id::TaskId) -> Self {
         Self::new(ErrorCode::TaskNotFound, format!("Task '{id}' not found")).with("task_id", id.as_str())
+    }
+
+    /// What comes after `after` was asked for, but everything up to `start` has been removed.
+    pub fn events_expired(after: crate::id::Seq, start: crate::id::Seq) -> Self {
+        let oldest = start.0 + 1;
+        let text = format!(
+            "The log begins at position {oldest}: events after position {after} were asked for, and those before {oldest} have \
+             been removed (`events.retain_days`, `events.retain_max`). To go on with what there is, ask for events after \
+             {start}; what was missed is in `tasks.get` and `tasks.attempts`"
+        );
+        Self::new(ErrorCode::EventsExpired, text)
+            .with("after", after.0)
+            .with("oldest_seq", oldest)
+            .with("resume_after", start.0)
     }
 
     /// The same about one task of a list.

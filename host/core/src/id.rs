@@ -62,6 +62,10 @@ text_id!(
     /// A node: one running host of a database.
     NodeId
 );
+text_id!(
+    /// A webhook's public id.
+    WebhookId
+);
 
 macro_rules! number_id {
     ($(#[$doc:meta])* $name:ident) => {

@@ -7,6 +7,7 @@
 
 mod gates;
 mod schedules;
+mod webhooks;
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -20,6 +21,7 @@ use crate::id::{Seq, TaskId, TaskKey, Token, TreeId, TreeKey};
 use crate::json::Json;
 use crate::lease::Session;
 use crate::receipt::{NewReceipt, Receipt};
+use crate::retention::{TrimRequest, Trimmed};
 use crate::retry::RetryPolicy;
 use crate::schedule::SchedulePatch;
 use crate::task::{Attempt, DependencyKind, Task, TaskStatus, TreeStatus};
@@ -29,6 +31,7 @@ pub use crate::progress::{Progress, StatusCounts};
 pub use crate::receipt::InsertedOnce;
 pub use gates::GateStore;
 pub use schedules::{CompleteSchedule, DueSchedules, Fired, ScheduleStore};
+pub use webhooks::{DeliveryRecord, DueWebhooks, NewWebhook, WebhookChange, WebhookStore};
 
 /// What [`Store::insert_tree`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -447,6 +450,8 @@ pub struct EventQuery {
     pub after: Seq,
     /// Only of this tree.
     pub tree: Option<TreeId>,
+    /// Only of trees of this owner.
+    pub user_id: Option<String>,
     /// Only these kinds; empty means all.
     pub kinds: Vec<EventKind>,
     /// At most so many.
@@ -464,7 +469,7 @@ pub struct Opened {
 
 /// Durable storage of trees, runs and events.
 #[async_trait]
-pub trait Store: ScheduleStore + GateStore {
+pub trait Store: ScheduleStore + GateStore + WebhookStore {
     /// Writes a tree and its schedule; with `execute` it is armed in the same transaction. Appends `tree.created` (and `tree.started`).
     ///
     /// # Errors
@@ -574,10 +579,20 @@ pub trait Store: ScheduleStore + GateStore {
     async fn tree_state(&self, task: &TaskId) -> Result<Option<TreeState>>;
 
     /// Reads the log.
+    ///
+    /// # Errors
+    /// `EventsExpired` if events after that position have been removed; of one tree, if events of it have.
     async fn events(&self, query: EventQuery) -> Result<Vec<Event>>;
 
     /// The newest position of the log.
     async fn last_seq(&self) -> Result<Seq>;
+
+    /// The position up to which the log has been removed; 0 if it is whole.
+    async fn log_start(&self) -> Result<Seq>;
+
+    /// Removes the oldest events, as [`crate::retention`] says, and moves [`Store::log_start`] in the same transaction. The
+    /// newest event always stays, so that no position is given twice.
+    async fn trim_events(&self, request: TrimRequest) -> Result<Trimmed>;
 
     /// Opens a session of this node with the next epoch and takes back the runs of its older sessions: they are ready again, at once.
     async fn open_session(
@@ -603,6 +618,6 @@ pub trait Store: ScheduleStore + GateStore {
     /// Reads the cursor of that name.
     async fn cursor(&self, name: &str) -> Result<Option<Seq>>;
 
-    /// Writes the cursor of that name.
-    async fn set_cursor(&self, name: &str, seq: Seq) -> Result<()>;
+    /// Writes the cursor of that name: its consumer is alive at this time, and has taken everything up to the position.
+    async fn set_cursor(&self, name: &str, seq: Seq, now: Timestamp) -> Result<()>;
 }

@@ -13,7 +13,9 @@ use apflow_core::gate::GateRule;
 use apflow_core::id::NodeId;
 use apflow_core::lease::{LeasePolicy, Session};
 use apflow_core::plugin::{Catalog, Plugins};
+use apflow_core::retention::RetentionPolicy;
 use apflow_core::store::Store;
+use apflow_core::webhook::WebhookOptions;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -48,6 +50,10 @@ pub struct EngineOptions {
     pub started_first: bool,
     /// Limits across trees and hosts, which replace those that the database has; none leaves them as they are.
     pub gate_rules: Option<Vec<GateRule>>,
+    /// How much of the event log is kept.
+    pub retention: RetentionPolicy,
+    /// What webhooks are delivered with; none where there are none.
+    pub webhooks: Option<WebhookOptions>,
     /// Version to show.
     pub version: String,
 }
@@ -65,6 +71,8 @@ impl Default for EngineOptions {
             schedules: true,
             started_first: false,
             gate_rules: None,
+            retention: RetentionPolicy::default(),
+            webhooks: None,
             version: env!("CARGO_PKG_VERSION").into(),
         }
     }
@@ -97,6 +105,8 @@ pub(crate) struct Shared {
     pub(crate) schedules: ScheduleBell,
     /// Rung when an execution has begun.
     pub(crate) deadlines: Notify,
+    /// Wakes the loop that delivers webhooks.
+    pub(crate) webhooks: Notify,
     pub(crate) breakers: Breakers,
     pub(crate) events: EventHub,
     pub(crate) schemas: Schemas,
@@ -178,6 +188,7 @@ impl Engine {
             runs: Runs::new(options.max_concurrent_runs),
             schedules: ScheduleBell::default(),
             deadlines: Notify::new(),
+            webhooks: Notify::new(),
             breakers: Breakers::new(options.breaker),
             store,
             plugins,
@@ -198,6 +209,8 @@ impl Engine {
             tokio::spawn(maintenance::collectors::run(Arc::clone(&shared))),
             tokio::spawn(maintenance::schedules::run(Arc::clone(&shared))),
             tokio::spawn(maintenance::deadlines::run(Arc::clone(&shared))),
+            tokio::spawn(maintenance::retention::run(Arc::clone(&shared))),
+            tokio::spawn(maintenance::webhooks::run(Arc::clone(&shared))),
         ];
         *shared.loops() = loops;
         Ok(Self(shared))
@@ -227,11 +240,12 @@ impl Engine {
         self.0.catalog()
     }
 
-    /// Makes the engine look for due and ready tasks and due schedules now; for clocks that are moved by hand.
+    /// Makes the engine look for due and ready tasks, due schedules and due deliveries now; for clocks that are moved by hand.
     pub fn nudge(&self) {
         self.0.work_appeared();
         self.0.schedules.ring();
         self.0.deadlines.notify_one();
+        self.0.webhooks.notify_one();
     }
 
     pub(crate) fn check_running(&self) -> Result<()> {

@@ -110,6 +110,7 @@ impl Reader {
             let query = EventQuery {
                 after: self.after,
                 tree: self.tree.clone(),
+                user_id: None,
                 kinds: Vec::new(),
                 limit: READ_AHEAD,
             };

@@ -2,7 +2,7 @@
 //!
 //! [`Engine`] is a cheap handle; doors and embedders call it. Below it, one [dispatcher](dispatcher) loop takes turns
 //! with the store (record, release, claim), every claimed task is one [run](run), and the loops in
-//! [maintenance](maintenance) keep the lease and feed collectors. No SQL, no WebAssembly, no HTTP.
+//! [maintenance](maintenance) keep the lease, feed collectors, deliver webhooks and trim the log. No SQL, no WebAssembly, no HTTP.
 
 mod breakers;
 mod dispatcher;
@@ -16,6 +16,7 @@ mod run;
 mod runs;
 mod schema;
 mod usecase;
+pub mod wire;
 
 pub use engine::{Engine, EngineOptions};
 pub use usecase::create::Receipted;

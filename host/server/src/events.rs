@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use apflow_core::error::{Error, Result};
 use apflow_core::event::Event;
 use apflow_core::id::{Seq, TaskId, TreeId};
+use apflow_core::store::EventQuery;
 use apflow_engine::operation::tree_of;
 use axum::Extension;
 use axum::extract::{RawQuery, State};
@@ -51,10 +52,14 @@ async fn open(
     };
     let after = match (wanted.after, &tree) {
         (Some(after), _) => after,
-        // A tree is shown from its beginning, the whole log from now on.
-        (None, Some(_)) => Seq(0),
+        // A tree is shown from the oldest event that there is, the whole log from now on.
+        (None, Some(_)) => app.engine.log_start().await?,
         (None, None) => app.engine.last_seq().await?,
     };
+    // Whoever asks for what is gone gets an answer of its own, not a stream.
+    app.engine
+        .read_events(EventQuery { after, tree: tree.clone(), limit: 1, ..EventQuery::default() })
+        .await?;
     let place = app.subscriptions.take()?;
     let log = until_closing(Box::pin(app.engine.events(tree, after)), closing);
     let task = wanted.task;

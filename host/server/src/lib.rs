@@ -20,7 +20,6 @@ mod serve;
 mod site;
 mod stream;
 mod subscription;
-mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;

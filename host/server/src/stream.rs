@@ -8,6 +8,7 @@ use std::pin::Pin;
 use apflow_core::error::{Error, ErrorCode, Result};
 use apflow_core::event::Event;
 use apflow_engine::operation::{self, execution_events};
+use apflow_engine::wire::Translator;
 use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use futures::{Stream, StreamExt as _, stream};
@@ -15,7 +16,6 @@ use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::serve::Closing;
-use crate::wire::Translator;
 use crate::{App, ServerOptions, envelope};
 
 /// Events of the log, live.

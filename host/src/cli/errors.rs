@@ -90,6 +90,7 @@ const fn exit_of(code: ErrorCode) -> Exit {
         | ErrorCode::InvalidDependency
         | ErrorCode::InvalidTree
         | ErrorCode::ScheduleInvalid
+        | ErrorCode::WebhookInvalid
         | ErrorCode::LimitExceeded => Exit::Usage,
         ErrorCode::PluginError
         | ErrorCode::StoreUnavailable
@@ -106,7 +107,9 @@ const fn exit_of(code: ErrorCode) -> Exit {
         | ErrorCode::Vetoed
         | ErrorCode::LeaseLost
         | ErrorCode::TaskImmutable
-        | ErrorCode::CannotClone => Exit::Failed,
+        | ErrorCode::CannotClone
+        | ErrorCode::EventsExpired
+        | ErrorCode::WebhookNotFound => Exit::Failed,
     }
 }
 

@@ -21,6 +21,7 @@ mod tasks;
 mod tree_file;
 mod version;
 mod watch;
+mod webhooks;
 
 use std::process::ExitCode;
 
@@ -54,6 +55,8 @@ enum Command {
     Executors(executors::ExecutorsArgs),
     /// Show the limits of executors and concurrency keys
     Limits(limits::LimitsArgs),
+    /// Send events to URLs
+    Webhooks(Box<webhooks::WebhooksArgs>),
     /// See, upgrade and move the database
     Db(db::DbArgs),
     /// Measure how fast this machine runs tasks
@@ -89,6 +92,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
             Command::Plugin(args) => plugin::run(args).await,
             Command::Executors(args) => executors::run(args).await,
             Command::Limits(args) => limits::run(args).await,
+            Command::Webhooks(args) => webhooks::run(*args).await,
             Command::Db(args) => db::run(args).await,
             Command::Bench(args) => bench::run(args).await,
             Command::Version(args) => version::run(&args),

@@ -33,8 +33,10 @@ pub struct HostArgs {
 /// name at this moment, whose runs must not be taken from it: the command is a node of its own.
 pub fn for_a_command(mut config: Config) -> Config {
     config.sandbox.watch = false;
-    // A command does what it is asked for; due times are for `apflow serve`.
+    // A command does what it is asked for; due times, webhooks and old events are for `apflow serve`.
     config.engine.schedules = false;
+    config.webhooks.max_concurrent = 0;
+    (config.events.retain_days, config.events.retain_max) = (0, 0);
     if config.database.is_server() {
         config.engine.node = format!("{}-{}", config.engine.node, new_id(SystemClock.now()));
     }

@@ -18,11 +18,13 @@ pub async fn follow(target: &Target, tasks: &Value, output: Output) -> Result<Ex
     let rows = rows(tasks);
     let first = tasks.get(0).cloned().unwrap_or_default();
     let tree = field(&first, "task_tree_id");
-    let mut log = Log { target, tree: tree.clone(), after: 0 };
+    let mut log = Log { target, tree: tree.clone(), after: None };
     let backlog = log.newest_execution().await?;
     if backlog.is_empty() {
         let id = field(&first, "id");
-        let message = format!("Nobody has executed this tree yet: run `apflow tasks execute {id}`");
+        let message = format!(
+            "The log has no execution of this tree (any more): run `apflow tasks execute {id}`, or see `apflow tasks tree {id}`"
+        );
         return Err(Failure::remote("not_executed", message));
     }
     let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
@@ -84,15 +86,19 @@ async fn show(
 struct Log<'a> {
     target: &'a Target,
     tree: String,
-    after: i64,
+    /// None before the first page, which begins with the oldest event that there is.
+    after: Option<i64>,
 }
 
 impl Log<'_> {
     /// The next page, and whether there are more.
     async fn next(&mut self) -> Result<(Vec<Event>, bool), Failure> {
-        let params = json!({ "tree": self.tree, "after": self.after, "limit": PAGE });
+        let mut params = json!({ "tree": self.tree, "limit": PAGE });
+        if let Some(after) = self.after {
+            params["after"] = after.into();
+        }
         let mut page = self.target.tasks("events.list", params).await?;
-        self.after = page.get("next_after").and_then(Value::as_i64).unwrap_or(self.after);
+        self.after = page.get("next_after").and_then(Value::as_i64).or(self.after);
         let more = page.get("more") == Some(&Value::Bool(true));
         let events = serde_json::from_value(page["events"].take()).map_err(|error| {
             Failure::missing(

@@ -95,6 +95,7 @@ impl EngineConfig {
             schedules: self.schedules,
             started_first: self.started_first,
             version: version.into(),
+            ..EngineOptions::default()
         }
     }
 }

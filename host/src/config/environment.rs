@@ -9,6 +9,8 @@ use toml::{Table, Value};
 use super::keys::{KEYS, Key, switch};
 use super::single;
 
+/// Secrets that webhooks refer to; found when they are needed.
+pub(crate) const SECRETS: &str = "APFLOW_WEBHOOK_";
 /// Variables that mean something outside this layer.
 const ELSEWHERE: &[&str] = &["APFLOW_CONFIG", "APFLOW_SERVER_URL", "APFLOW_BASE_URL"];
 const ALLOW_COMMAND: &str = "APFLOW_STDIO_ALLOW_COMMAND";
@@ -100,6 +102,7 @@ fn unused(variables: &BTreeMap<String, String>) -> Vec<String> {
     let used = |name: &String| {
         ELSEWHERE.contains(&name.as_str())
             || [ALLOW_COMMAND, COMMAND_WHITELIST, ALLOW_PRIVATE_URLS].contains(&name.as_str())
+            || name.starts_with(SECRETS)
             || KEYS.iter().any(|key| key.variables().any(|variable| variable == *name))
     };
     variables

@@ -95,6 +95,9 @@ fn resolve_paths(table: &mut Table, folder: &Path) {
         }
         sandbox.get_mut("cache").into_iter().for_each(join);
     }
+    if let Some(Value::Table(webhooks)) = table.get_mut("webhooks") {
+        webhooks.get_mut("secrets_folder").into_iter().for_each(join);
+    }
     if let Some(Value::Table(database)) = table.get_mut("database")
         && let Some(Value::String(url)) = database.get_mut("url")
     {

@@ -4,12 +4,14 @@
 mod database;
 mod engine;
 mod environment;
+mod events;
 mod file;
 mod keys;
 mod limits;
 mod log;
 mod sandbox;
 mod server;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -21,14 +23,17 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use environment::Grant;
+pub(crate) use environment::SECRETS;
 
 pub use database::{DEFAULT_URL, DatabaseConfig, Durability};
 pub use engine::EngineConfig;
+pub use events::EventsConfig;
 pub use limits::{GateConfig, LimitsConfig};
 pub use log::{LogConfig, LogFormat};
 pub(crate) use sandbox::Home;
 pub use sandbox::SandboxConfig;
 pub use server::ServerConfig;
+pub use webhooks::WebhooksConfig;
 
 /// The documented default configuration, as text: `docs/config.toml`. It parses to [`Config::default`].
 pub const DEFAULT_CONFIG: &str = include_str!("../../../docs/config.toml");
@@ -41,6 +46,10 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// How much runs, and how.
     pub engine: EngineConfig,
+    /// How much of the event log is kept.
+    pub events: EventsConfig,
+    /// Where webhooks may go.
+    pub webhooks: WebhooksConfig,
     /// How large a tree may be, and how much of it runs at a time over all trees.
     pub limits: LimitsConfig,
     /// Where plugins are found and what they may use at most.
@@ -61,6 +70,8 @@ impl Config {
     pub fn check(&self) -> Result<()> {
         self.database.check()?;
         self.engine.check()?;
+        self.events.check()?;
+        self.webhooks.check()?;
         self.limits.check()?;
         self.sandbox.check()?;
         self.server.check()?;

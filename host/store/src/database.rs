@@ -150,7 +150,7 @@ pub(crate) enum Step {
     CloseSession,
     /// Time.
     Rescue,
-    /// Name, position.
+    /// Name, position, time.
     SetCursor,
     /// Time, rules: `[scope, name, prefix, max_running, spacing, burst]`. Replaces the rules, and what gates let through.
     SetGateRules,

@@ -4,16 +4,16 @@
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-/// Name and text of each file, the first being version 1.
-pub(crate) type Files = &'static [(&'static str, &'static str)];
+/// Version, name and text of each file.
+pub(crate) type Files = &'static [(i64, &'static str, &'static str)];
 
 /// All of them, in order.
 pub(crate) fn migrator(files: Files) -> Migrator {
-    let numbered = (1..).zip(files);
     Migrator::with_migrations(
-        numbered
-            .map(|(version, (name, text))| {
-                Migration::new(version, (*name).into(), MigrationType::Simple, text.into_sql_str(), false)
+        files
+            .iter()
+            .map(|(version, name, text)| {
+                Migration::new(*version, (*name).into(), MigrationType::Simple, text.into_sql_str(), false)
             })
             .collect(),
     )
@@ -21,7 +21,7 @@ pub(crate) fn migrator(files: Files) -> Migrator {
 
 /// The version that the last of them leads to.
 pub(crate) fn latest(files: Files) -> i64 {
-    files.len() as i64
+    files.last().map_or(0, |(version, _, _)| *version)
 }
 
 #[cfg(test)]
@@ -40,7 +40,7 @@ mod tests {
                 .collect();
             found.sort();
             let listed: Vec<String> =
-                (1..).zip(files).map(|(version, (name, _))| format!("{version:04}_{name}.sql")).collect();
+                files.iter().map(|(version, name, _)| format!("{version:04}_{name}.sql")).collect();
             assert_eq!(found, listed);
             assert_eq!(migrator(files).iter().map(|one| one.version).max(), Some(latest(files)));
         }

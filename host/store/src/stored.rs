@@ -5,22 +5,26 @@ use apflow_core::clone::NewClone;
 use apflow_core::error::Result;
 use apflow_core::event::Event;
 use apflow_core::gate::{Gate, GateRule};
-use apflow_core::id::{NodeId, Seq, TaskId};
+use apflow_core::id::{NodeId, Seq, TaskId, WebhookId};
 use apflow_core::lease::Session;
 use apflow_core::receipt::{NewReceipt, Receipt};
+use apflow_core::retention::{TrimRequest, Trimmed};
 use apflow_core::schedule::{ScheduleFilter, ScheduleRun};
 use apflow_core::store::{
-    CancelRequest, Cancellation, CompleteSchedule, Deleted, DueSchedules, EventQuery, ExecuteRequest,
-    Execution, Expiration, Fired, GateStore, Inserted, InsertedOnce, Opened, Page, Progress, QueueFacts,
-    ScheduleStore, StatusCounts, Store, TaskFilter, TaskPatch, TreeState, Turn, TurnOutcome,
+    CancelRequest, Cancellation, CompleteSchedule, Deleted, DeliveryRecord, DueSchedules, DueWebhooks,
+    EventQuery, ExecuteRequest, Execution, Expiration, Fired, GateStore, Inserted, InsertedOnce, NewWebhook,
+    Opened, Page, Progress, QueueFacts, ScheduleStore, StatusCounts, Store, TaskFilter, TaskPatch, TreeState,
+    Turn, TurnOutcome, WebhookChange, WebhookStore,
 };
 use apflow_core::task::{Attempt, Task};
 use apflow_core::tree::NewTree;
+use apflow_core::webhook::{DeadLetter, Delivery, Webhook};
 use async_trait::async_trait;
 
 use crate::database::{Database, Step, arguments, replayed};
 use crate::verbs::{
-    cancel, clone, delete, execute, expire, gates, insert, query, receipt, schedules, session, update,
+    cancel, clone, delete, events, execute, expire, gates, insert, query, receipt, schedules, session,
+    update, webhooks,
 };
 
 /// A database as a store.
@@ -130,6 +134,15 @@ impl<D: Database> Store for Stored<D> {
         self.0.last_seq().await
     }
 
+    async fn log_start(&self) -> Result<Seq> {
+        events::start(&self.0).await
+    }
+
+    async fn trim_events(&self, request: TrimRequest) -> Result<Trimmed> {
+        let newest = self.0.last_seq().await?;
+        events::trim(&self.0, &request, newest).await
+    }
+
     async fn open_session(&self, node: &NodeId, until: Timestamp, now: Timestamp) -> Result<Opened> {
         session::open(&self.0, node, until, now).await
     }
@@ -150,8 +163,8 @@ impl<D: Database> Store for Stored<D> {
         query::cursor(&self.0, name).await
     }
 
-    async fn set_cursor(&self, name: &str, seq: Seq) -> Result<()> {
-        replayed(|| self.0.run(Step::SetCursor, arguments![name, seq.0], |_| Ok(()))).await
+    async fn set_cursor(&self, name: &str, seq: Seq, now: Timestamp) -> Result<()> {
+        replayed(|| self.0.run(Step::SetCursor, arguments![name, seq.0, now], |_| Ok(()))).await
     }
 }
 
@@ -186,5 +199,68 @@ impl<D: Database> ScheduleStore for Stored<D> {
 
     async fn schedule_runs(&self, task: &TaskId, page: Page) -> Result<Vec<ScheduleRun>> {
         schedules::runs(&self.0, task, page).await
+    }
+}
+
+#[async_trait]
+impl<D: Database> WebhookStore for Stored<D> {
+    async fn insert_webhook(&self, webhook: &NewWebhook) -> Result<bool> {
+        webhooks::insert(&self.0, webhook).await
+    }
+
+    async fn webhooks(&self, of_executions: bool, page: Page) -> Result<Vec<Webhook>> {
+        webhooks::list(&self.0, of_executions, page).await
+    }
+
+    async fn webhook(&self, id: &WebhookId) -> Result<Option<Webhook>> {
+        webhooks::find(&self.0, id).await
+    }
+
+    async fn change_webhook(&self, change: &WebhookChange) -> Result<bool> {
+        webhooks::change(&self.0, change).await
+    }
+
+    async fn delete_webhook(&self, id: &WebhookId) -> Result<bool> {
+        webhooks::delete(&self.0, id).await
+    }
+
+    async fn purge_webhooks(&self, before: Timestamp) -> Result<u32> {
+        webhooks::purge(&self.0, before).await
+    }
+
+    async fn due_webhooks(
+        &self,
+        session: &Session,
+        last: Seq,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<DueWebhooks> {
+        webhooks::due(&self.0, session, last, now, limit).await
+    }
+
+    async fn lease_webhook(
+        &self,
+        id: &WebhookId,
+        session: &Session,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<Webhook>> {
+        webhooks::lease(&self.0, id, session, until, now).await
+    }
+
+    async fn record_deliveries(&self, record: &DeliveryRecord) -> Result<bool> {
+        webhooks::record(&self.0, record).await
+    }
+
+    async fn webhook_deliveries(&self, id: &WebhookId, page: Page) -> Result<Vec<Delivery>> {
+        webhooks::deliveries(&self.0, id, page).await
+    }
+
+    async fn dead_letters(&self, id: &WebhookId, queued: bool, page: Page) -> Result<Vec<DeadLetter>> {
+        webhooks::dead_letters(&self.0, id, queued, page).await
+    }
+
+    async fn redeliver(&self, id: &WebhookId, seq: Option<Seq>) -> Result<u32> {
+        webhooks::redeliver(&self.0, id, seq).await
     }
 }

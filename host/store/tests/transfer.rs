@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use apflow_core::clone::{NewClone, Origin};
 use apflow_core::error::ErrorCode;
-use apflow_core::event::Event;
-use apflow_core::id::Seq;
+use apflow_core::event::{Event, EventKind};
+use apflow_core::id::{Seq, WebhookId};
 use apflow_core::receipt::NewReceipt;
-use apflow_core::store::{EventQuery, Page, Store, TaskFilter};
+use apflow_core::retention::{RetentionPolicy, TrimRequest};
+use apflow_core::store::{DeliveryRecord, EventQuery, NewWebhook, Page, Store, TaskFilter};
 use apflow_core::task::Task;
+use apflow_core::webhook::{DEFAULT_RETRY, DeadLetter, Delivery, Webhook, WebhookDefinition, WebhookMethod};
 use apflow_store::StoreOptions;
 use apflow_testkit::postgres::Database;
 use apflow_testkit::suite::rig::{LONG, Rig, tree};
@@ -30,8 +32,74 @@ async fn open(url: &str) -> Arc<dyn Store> {
 async fn all(store: &Arc<dyn Store>) -> (Vec<Task>, Vec<Event>, Seq) {
     let page = Page { limit: 1_000, offset: 0 };
     let tasks = store.list(TaskFilter::default(), page).await.unwrap();
-    let query = EventQuery { after: Seq(0), tree: None, kinds: Vec::new(), limit: 10_000 };
+    let after = store.log_start().await.unwrap();
+    assert_eq!(after, Seq(4));
+    let query = EventQuery { after, limit: 10_000, ..EventQuery::default() };
     (tasks, store.events(query).await.unwrap(), store.last_seq().await.unwrap())
+}
+
+/// The webhook, its deliveries and its dead letters.
+async fn webhook(store: &Arc<dyn Store>) -> (Webhook, Vec<Delivery>, Vec<DeadLetter>) {
+    let (id, page) = ("w".into(), Page { limit: 1_000, offset: 0 });
+    let hook = store.webhook(&id).await.unwrap().unwrap();
+    let deliveries = store.webhook_deliveries(&id, page).await.unwrap();
+    assert_eq!(deliveries.len(), 2);
+    (hook, deliveries, store.dead_letters(&id, false, page).await.unwrap())
+}
+
+/// A webhook with a message that was delivered and one that was not.
+async fn subscribe(rig: &Rig) {
+    let definition = WebhookDefinition {
+        name: Some("w".into()),
+        url: "https://example.org/".into(),
+        method: WebhookMethod::Post,
+        headers: Default::default(),
+        kinds: Vec::new(),
+        tree: None,
+        user_id: None,
+        secret: None,
+        timeout_ms: 1_000,
+        retry: DEFAULT_RETRY,
+        execution: None,
+    };
+    let (id, now, after) = (WebhookId::from("w"), rig.now, Seq(5));
+    let new = NewWebhook { id: id.clone(), definition, enabled: true, after, now };
+    assert!(rig.store.insert_webhook(&new).await.unwrap());
+    rig.store.lease_webhook(&id, &rig.session, now, now).await.unwrap().unwrap();
+    let delivery = |seq, error: Option<&str>| Delivery {
+        seq,
+        attempt: 1,
+        at: now,
+        duration_ms: 2,
+        status: Some(404),
+        error: error.map(Into::into),
+    };
+    let letter = DeadLetter {
+        seq: Seq(7),
+        kind: EventKind::TaskCompleted,
+        body: "{}".into(),
+        attempts: 1,
+        status: Some(404),
+        error: "no".into(),
+        at: now,
+        queued: true,
+    };
+    let record = DeliveryRecord {
+        id,
+        session: rig.session.clone(),
+        cursor: Seq(7),
+        attempts: 0,
+        next_at: Some(now),
+        until: Some(now),
+        deliveries: vec![delivery(Seq(6), None), delivery(Seq(7), Some("no"))],
+        dead: vec![letter],
+        revived: Vec::new(),
+        delivered: 1,
+        disable: None,
+        finished: false,
+        now,
+    };
+    assert!(rig.store.record_deliveries(&record).await.unwrap());
 }
 
 /// Trees in every state: done, archived, linked to, with a key, failed and blocked, waiting, running, deleted, and more rows than travel at a time.
@@ -56,7 +124,11 @@ async fn fill(store: Arc<dyn Store>) -> Rig {
     let many: Vec<String> = (0..1_100).map(|i| format!("m{i}")).collect();
     rig.start(&format!("wide <- {}; {}", many.join(" "), many.join("; "))).await;
     rig.claim(3).await;
-    rig.store.set_cursor("collectors", Seq(7)).await.unwrap();
+    rig.store.set_cursor("collectors", Seq(7), rig.now).await.unwrap();
+    subscribe(&rig).await;
+    let policy = RetentionPolicy { retain_max: Some(0), ..RetentionPolicy::default() };
+    let trimmed = rig.store.trim_events(TrimRequest { policy, now: rig.now, limit: 4 }).await.unwrap();
+    assert_eq!(trimmed.removed, 4);
     rig
 }
 
@@ -73,7 +145,7 @@ async fn a_database_moves_to_postgresql_and_back_and_goes_on() {
     let server = Database::new();
     let store = open(&first).await;
     let rig = fill(Arc::clone(&store)).await;
-    let before = all(&store).await;
+    let (before, hook) = (all(&store).await, webhook(&store).await);
     drop(store);
 
     moved(&first, &server.url, &rig).await;
@@ -83,6 +155,7 @@ async fn a_database_moves_to_postgresql_and_back_and_goes_on() {
 
     for url in [&server.url, &last] {
         let store = open(url).await;
+        assert_eq!(webhook(&store).await, hook);
         assert_eq!(store.cursor("collectors").await.unwrap(), Some(Seq(7)));
         assert_eq!(store.receipt(None, "k").await.unwrap().unwrap().root.as_str(), "keyed");
         // The next life of the node takes back what ran, and new keys do not meet old ones.

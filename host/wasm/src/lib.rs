@@ -38,7 +38,9 @@ mod state;
 mod stdio;
 mod usage;
 mod watch;
+mod webhooks;
 
 pub use error::{Problem, WasmError};
 pub use registry::{WasmOptions, WasmPlugins};
 pub use source::BundledPlugin;
+pub use webhooks::HttpWebhooks;

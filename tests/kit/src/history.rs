@@ -35,7 +35,7 @@ pub async fn read_all(store: &dyn Store) -> Result<Vec<Event>> {
     let mut all: Vec<Event> = Vec::new();
     loop {
         let after = all.last().map_or(Seq(0), |event| event.seq);
-        let page = store.events(EventQuery { after, tree: None, kinds: Vec::new(), limit: PAGE }).await?;
+        let page = store.events(EventQuery { after, limit: PAGE, ..EventQuery::default() }).await?;
         if page.is_empty() {
             return Ok(all);
         }

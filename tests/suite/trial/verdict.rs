@@ -27,7 +27,7 @@ pub async fn rest(url: &str) -> Result<Arc<dyn Store>> {
     let store = apflow_store::open(url, StoreOptions::default()).await?;
     let (mut after, mut open, mut moved) = (Seq(0), 0_i64, Instant::now());
     loop {
-        let query = EventQuery { after, tree: None, kinds: Vec::new(), limit: 10_000 };
+        let query = EventQuery { after, tree: None, user_id: None, kinds: Vec::new(), limit: 10_000 };
         let page = store.events(query).await?;
         if let Some(last) = page.last() {
             (after, moved) = (last.seq, Instant::now());

@@ -12,8 +12,8 @@ const HEAD: &str = "\
 Everything that can be done with a running apflow from outside. The same operations stand behind every door. This file
 is written from the operation table in `host/engine/src/operation`; do not edit it.
 
-Over JSON-RPC 2.0 an operation is the `method` of a request to `POST /tasks` (names `tasks.…` and `events.…`) or
-`POST /system` (names `system.…`), with `Content-Type: application/json`:
+Over JSON-RPC 2.0 an operation is the `method` of a request to `POST /tasks` (names `tasks.…`, `events.…`
+and `webhooks.…`) or `POST /system` (names `system.…`), with `Content-Type: application/json`:
 
 ```json
 {\"jsonrpc\": \"2.0\", \"id\": 1, \"method\": \"tasks.get\", \"params\": {\"task_id\": \"report\"}}

@@ -22,7 +22,7 @@ const READ_AHEAD: u32 = 1_000;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EventListParams {
-    /// Only events with a higher `seq`; default 0.
+    /// Only events with a higher `seq`; if left out, from the oldest that there is.
     after: Option<i64>,
     /// Only of this tree. `tree_id` and `task_tree_id` are accepted too.
     #[serde(alias = "tree_id", alias = "task_tree_id")]
@@ -55,12 +55,16 @@ pub(super) async fn list(engine: &Engine, params: EventListParams) -> Result<Eve
         (None, Some(task)) => Some(tree_of(engine, task).await?),
         (None, None) => None,
     };
-    let mut page =
-        EventPage { events: Vec::new(), next_after: Seq(params.after.unwrap_or_default()), more: false };
+    let after = match params.after {
+        Some(after) => Seq(after),
+        None => engine.log_start().await?,
+    };
+    let mut page = EventPage { events: Vec::new(), next_after: after, more: false };
     loop {
         let missing = (limit - page.events.len() + 1).min(READ_AHEAD as usize) as u32;
         let read = if task.is_some() { READ_AHEAD } else { missing };
-        let query = EventQuery { after: page.next_after, tree: tree.clone(), kinds: Vec::new(), limit: read };
+        let query =
+            EventQuery { after: page.next_after, tree: tree.clone(), limit: read, ..EventQuery::default() };
         let batch = engine.read_events(query).await?;
         let at_end = batch.len() < read as usize;
         for event in batch {

@@ -5,12 +5,14 @@ use apflow_core::id::{Seq, TaskId, TreeId, TreeKey};
 use apflow_core::receipt::take_key;
 use apflow_core::store::Execution;
 use apflow_core::task::TreeStatus;
+use apflow_core::webhook::{ExecutionScope, WebhookDefinition};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::params::Id;
 use super::shape::{self, NewTask};
+use super::webhooks::WebhookConfig;
 use super::{Reply, Stream, document};
 use crate::{Engine, Receipted, Started};
 
@@ -30,14 +32,14 @@ pub(super) struct ExecuteParams {
     idempotency_key: Option<String>,
     /// True: answer with events until the execution has ended. Default false.
     use_streaming: Option<bool>,
-    /// True (default): answer when the execution has ended. False: answer at once.
+    /// True (default, but not with `webhook_config`): answer when the execution has ended. False: answer at once.
     wait: Option<bool>,
     /// True: completed tasks run again. Default false: only pending and failed ones run.
     rerun: Option<bool>,
     /// Not supported by this version.
     use_demo: Option<bool>,
-    /// Not supported by this version.
-    webhook_config: Option<Value>,
+    /// Where to send the events of this execution, one request each. The answer then comes at once, unless `wait` is true.
+    webhook_config: Option<WebhookConfig>,
 }
 
 /// What became of the request.
@@ -66,6 +68,9 @@ pub(super) struct Executed {
     /// True if events follow.
     #[serde(skip_serializing_if = "Option::is_none")]
     streaming: Option<bool>,
+    /// Where events are sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook_url: Option<String>,
     /// For a request with a key: which tree it stands for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<shape::Receipt>")]
@@ -83,6 +88,10 @@ struct Begun {
 
 pub(super) async fn execute(engine: &Engine, params: ExecuteParams) -> Result<Reply> {
     refuse_unsupported(&params)?;
+    let webhook = params.webhook_config.map(WebhookConfig::definition).transpose()?;
+    if let Some(definition) = &webhook {
+        engine.check_webhook(definition)?;
+    }
     let begun = match (params.task_id, params.tasks) {
         (Some(_), None) if params.idempotency_key.is_some() => {
             return Err(Error::invalid_params(
@@ -92,8 +101,8 @@ pub(super) async fn execute(engine: &Engine, params: ExecuteParams) -> Result<Re
         }
         (Some(Id(task)), None) => {
             // Read before starting, so that nothing of the execution lies before it.
-            let streams = params.use_streaming.unwrap_or(false);
-            let after = if streams { engine.last_seq().await? } else { Seq(0) };
+            let follows = params.use_streaming.unwrap_or(false) || webhook.is_some();
+            let after = if follows { engine.last_seq().await? } else { Seq(0) };
             start(engine, task, params.rerun.unwrap_or(false), after).await?
         }
         (None, Some(mut tasks)) => match take_key(&mut tasks, params.idempotency_key)? {
@@ -110,10 +119,14 @@ pub(super) async fn execute(engine: &Engine, params: ExecuteParams) -> Result<Re
             return Err(Error::invalid_params("tasks", "give either `task_id` or `tasks`, not both"));
         }
     };
-    let begun = match begun {
+    let mut begun = match begun {
         Ok(begun) => begun,
         Err(answer) => return document(&answer).map(Reply::Value),
     };
+    let waits = params.wait.unwrap_or(webhook.is_none());
+    if let Some(definition) = webhook {
+        begun = follow(engine, begun, definition).await?;
+    }
     if params.use_streaming.unwrap_or(false) {
         let answer = Executed { streaming: Some(true), ..begun.answer };
         return Ok(Reply::Stream(Stream {
@@ -124,7 +137,7 @@ pub(super) async fn execute(engine: &Engine, params: ExecuteParams) -> Result<Re
             after: begun.after,
         }));
     }
-    let answer = if params.wait.unwrap_or(true) { end(engine, begun).await? } else { begun.answer };
+    let answer = if waits { end(engine, begun).await? } else { begun.answer };
     document(&answer).map(Reply::Value)
 }
 
@@ -135,13 +148,19 @@ fn refuse_unsupported(params: &ExecuteParams) -> Result<()> {
             "this version does not support demo mode; leave it out",
         ));
     }
-    if params.webhook_config.is_some() {
-        return Err(Error::invalid_params(
-            "webhook_config",
-            "this version does not support webhooks; leave it out and set `use_streaming`, or read `events.list`",
-        ));
-    }
     Ok(())
+}
+
+/// Sends the events of the execution.
+async fn follow(engine: &Engine, begun: Begun, mut definition: WebhookDefinition) -> Result<Begun> {
+    let Begun { tree, after, answer } = begun;
+    let execution = answer.execution.unwrap_or_default();
+    definition.tree = Some(answer.tree_id.clone());
+    definition.execution = Some(ExecutionScope { root: answer.root_task_id.clone(), execution });
+    let webhook_url = Some(definition.url.clone());
+    engine.follow_execution(tree, definition, after).await?;
+    let answer = Executed { streaming: Some(true), webhook_url, ..answer };
+    Ok(Begun { tree, after, answer })
 }
 
 /// Starts an existing task. The inner error is an answer: there is nothing to wait for.
@@ -205,6 +224,7 @@ fn answer(
         tree_id,
         execution,
         streaming: None,
+        webhook_url: None,
         receipt: None,
     }
 }

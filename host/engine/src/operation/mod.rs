@@ -17,6 +17,7 @@ mod schedules;
 mod shape;
 mod system;
 mod table;
+mod webhooks;
 
 use std::fmt;
 

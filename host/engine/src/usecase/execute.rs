@@ -84,7 +84,8 @@ impl Engine {
     /// The end of an execution that another one has followed: the tree's own state is of that one.
     async fn logged_end(&self, tree: TreeKey, tree_id: TreeId, execution: u32) -> Result<TreeEnd> {
         let kinds = vec![EventKind::TreeCompleted, EventKind::TreeFailed, EventKind::TreeCancelled];
-        let mut query = EventQuery { after: Seq(0), tree: Some(tree_id.clone()), kinds, limit: 500 };
+        let mut query =
+            EventQuery { after: Seq(0), tree: Some(tree_id.clone()), user_id: None, kinds, limit: 500 };
         loop {
             let ends = self.0.store.events(query.clone()).await?;
             let Some(last) = ends.last().map(|event| event.seq) else {

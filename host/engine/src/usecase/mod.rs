@@ -8,3 +8,4 @@ pub(crate) mod explain;
 pub(crate) mod query;
 mod schedule;
 mod update;
+pub(crate) mod webhook;

@@ -129,15 +129,24 @@ impl Engine {
         self.0.store.last_seq().await
     }
 
-    /// A part of the log.
+    /// The position up to which the log has been removed.
     ///
     /// # Errors
     /// The store's.
+    pub async fn log_start(&self) -> Result<Seq> {
+        self.0.store.log_start().await
+    }
+
+    /// A part of the log.
+    ///
+    /// # Errors
+    /// `EventsExpired` if events after that position have been removed; the store's.
     pub async fn read_events(&self, query: EventQuery) -> Result<Vec<Event>> {
         self.0.store.events(query).await
     }
 
-    /// The log after a position, of one tree or of all, live and without end.
+    /// The log after a position, of one tree or of all, live and without end. `EventsExpired` ends it, if what comes next has
+    /// been removed.
     pub fn events(
         &self,
         tree: Option<TreeId>,

@@ -12,3 +12,4 @@ mod limits;
 mod running;
 mod schedules;
 mod setup;
+mod webhooks;

@@ -24,11 +24,12 @@ use crate::StoreOptions;
 use crate::migrations::Files;
 
 pub(crate) const MIGRATIONS: Files = &[
-    ("init", include_str!("../../../../migrations/postgres/0001_init.sql")),
-    ("origins", include_str!("../../../../migrations/postgres/0002_origins.sql")),
-    ("receipts", include_str!("../../../../migrations/postgres/0003_receipts.sql")),
-    ("schedules", include_str!("../../../../migrations/postgres/0004_schedules.sql")),
-    ("gates", include_str!("../../../../migrations/postgres/0005_gates.sql")),
+    (1, "init", include_str!("../../../../migrations/postgres/0001_init.sql")),
+    (2, "origins", include_str!("../../../../migrations/postgres/0002_origins.sql")),
+    (3, "receipts", include_str!("../../../../migrations/postgres/0003_receipts.sql")),
+    (4, "schedules", include_str!("../../../../migrations/postgres/0004_schedules.sql")),
+    (5, "gates", include_str!("../../../../migrations/postgres/0005_gates.sql")),
+    (6, "webhooks", include_str!("../../../../migrations/postgres/0006_webhooks.sql")),
 ];
 
 /// An open database.

@@ -145,11 +145,11 @@ const fn call(step: Step) -> &'static str {
         Step::RenewSession => "SELECT * FROM renew_session($1, $2, $3)",
         Step::CloseSession => "SELECT * FROM close_session($1, $2, $3)",
         Step::Rescue => "SELECT * FROM rescue($1)",
-        Step::SetCursor => "SELECT * FROM set_cursor($1, $2)",
         Step::SetGateRules => "SELECT * FROM set_gate_rules($1, $2)",
         Step::GiveKeys => "SELECT * FROM give_keys($1, $2)",
         Step::Regate => "SELECT * FROM regate($1, $2)",
         Step::SetDeadline => "SELECT * FROM set_deadline($1, $2)",
+        Step::SetCursor => "SELECT * FROM set_cursor($1, $2, $3)",
     }
 }
 

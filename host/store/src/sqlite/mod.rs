@@ -27,11 +27,12 @@ use crate::StoreOptions;
 use crate::migrations::Files;
 
 pub(crate) const MIGRATIONS: Files = &[
-    ("init", include_str!("../../../../migrations/sqlite/0001_init.sql")),
-    ("origins", include_str!("../../../../migrations/sqlite/0002_origins.sql")),
-    ("receipts", include_str!("../../../../migrations/sqlite/0003_receipts.sql")),
-    ("schedules", include_str!("../../../../migrations/sqlite/0004_schedules.sql")),
-    ("gates", include_str!("../../../../migrations/sqlite/0005_gates.sql")),
+    (1, "init", include_str!("../../../../migrations/sqlite/0001_init.sql")),
+    (2, "origins", include_str!("../../../../migrations/sqlite/0002_origins.sql")),
+    (3, "receipts", include_str!("../../../../migrations/sqlite/0003_receipts.sql")),
+    (4, "schedules", include_str!("../../../../migrations/sqlite/0004_schedules.sql")),
+    (5, "gates", include_str!("../../../../migrations/sqlite/0005_gates.sql")),
+    (6, "webhooks", include_str!("../../../../migrations/sqlite/0006_webhooks.sql")),
 ];
 
 /// The location of a database that has no file.

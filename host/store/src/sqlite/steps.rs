@@ -185,8 +185,8 @@ DELETE FROM waiting
    AND (n IN {doomed} OR blocked_by IN {doomed});
 INSERT INTO events (tree, attempt, kind, at, data)
 SELECT n, execution, {TREE_DELETED}, $1, json_object('tasks', $3) FROM trees WHERE n = $2;
-INSERT INTO removed_trees (n, id)
-SELECT n, id FROM trees WHERE n = $2 AND root IN {doomed};
+INSERT INTO removed_trees (n, id, user_id)
+SELECT n, id, user_id FROM trees WHERE n = $2 AND root IN {doomed};
 INSERT INTO removed_tasks (n, id, executor) SELECT n, id, executor FROM tasks WHERE n IN {doomed};
 DELETE FROM receipts WHERE tree = $2 AND EXISTS (SELECT 1 FROM trees WHERE n = $2 AND root IN {doomed});
 DELETE FROM trees WHERE n = $2 AND root IN {doomed};
@@ -283,5 +283,5 @@ static RESCUE: LazyLock<String> = LazyLock::new(|| {
     take_back("s.ended = 0 AND s.until <= $1", change)
 });
 
-const SET_CURSOR: &str =
-    "INSERT INTO cursors (name, seq) VALUES ($1, $2) ON CONFLICT DO UPDATE SET seq = excluded.seq";
+const SET_CURSOR: &str = "INSERT INTO cursors (name, seq, seen_at) VALUES ($1, $2, $3)
+         ON CONFLICT DO UPDATE SET seq = excluded.seq, seen_at = excluded.seen_at";

@@ -6,10 +6,11 @@ use apflow_core::error::{Error, ErrorCode, Result};
 use apflow_core::event::{Event, EventKind};
 use apflow_core::id::{Seq, TaskId, TreeId};
 use apflow_core::json::Json;
+use apflow_core::retention::{self, Consumer, LogFacts, TrimRequest, Trimmed};
 use apflow_core::store::EventQuery;
 use serde_json::json;
 
-use crate::database::{Database, Step, Work, arguments, sql};
+use crate::database::{Argument, Database, Dialect, Step, Work, arguments, replayed, sql};
 use crate::error::corrupt;
 use crate::rows::{Cells, at, optional_time, time, to_json};
 
@@ -35,7 +36,8 @@ SELECT e.seq, coalesce(x.id, rx.id), coalesce(t.id, rt.id), coalesce(t.executor,
   LEFT JOIN done d ON d.n = e.n AND d.attempt = e.attempt AND e.kind BETWEEN 12 AND 15
 ";
 
-/// Reads what the query asks for, up to the position `last`: what is later may not be final.
+/// Reads what the query asks for, up to the position `last`: what is later may not be final. That nothing in between has
+/// been removed is part of the statement, so that it is true of what is read.
 pub(crate) async fn events<D: Database>(database: &D, query: &EventQuery, last: Seq) -> Result<Vec<Event>> {
     let trees = match &query.tree {
         Some(tree) => trees(database, tree).await?,
@@ -54,8 +56,13 @@ pub(crate) async fn events<D: Database>(database: &D, query: &EventQuery, last: 
         true => "true".to_owned(),
         false => format!("e.kind IN {}", D::DIALECT.numbers("$3")),
     };
+    let owner = if query.user_id.is_some() { "coalesce(x.user_id, rx.user_id) = $7" } else { "true" };
+    let whole = match query.tree {
+        None => format!("$1 >= {START}"),
+        Some(_) => format!("($1 >= {START} OR {})", unabridged(D::DIALECT)),
+    };
     let text = format!(
-        "{COLUMNS} WHERE {which} AND e.seq > $1 AND e.seq <= $2 AND {wanted} ORDER BY e.seq LIMIT $4"
+        "{COLUMNS} WHERE {which} AND e.seq > $1 AND e.seq <= $2 AND {wanted} AND {owner} AND {whole} ORDER BY e.seq LIMIT $4"
     );
     let arguments = arguments![
         query.after.0,
@@ -64,8 +71,89 @@ pub(crate) async fn events<D: Database>(database: &D, query: &EventQuery, last: 
         i64::from(query.limit),
         trees.first().copied(),
         to_json("list of trees", &trees)?,
+        query.user_id.clone(),
     ];
-    database.read(sql(text), arguments, event).await
+    let found = database.read(sql(text), arguments.clone(), event).await?;
+    if found.is_empty() && query.limit > 0 {
+        check_whole(database, query, &whole, arguments).await?;
+    }
+    Ok(found)
+}
+
+/// The position up to which the log has been removed.
+const START: &str = "coalesce((SELECT s.seq FROM log_start s), 0)";
+
+/// Whether of the trees `$6` nothing has been removed: the first event of a tree tells of its creation.
+fn unabridged(dialect: Dialect) -> String {
+    let created = EventKind::TreeCreated.number();
+    format!(
+        "NOT EXISTS (SELECT 1 FROM {} AS k WHERE coalesce((SELECT f.kind FROM events f WHERE f.tree = k.value
+                                                            ORDER BY f.seq LIMIT 1), 0) <> {created})",
+        dialect.numbers("$6")
+    )
+}
+
+/// Nothing was found: because there is nothing, or because it has been removed?
+async fn check_whole<D: Database>(
+    database: &D,
+    query: &EventQuery,
+    whole: &str,
+    arguments: Vec<Argument>,
+) -> Result<()> {
+    let text = format!("SELECT {START}, {whole}");
+    let rows = database.read(sql(text), arguments, |row| Ok((Seq(at(row, 0)?), at::<bool>(row, 1)?)));
+    match rows.await?.first() {
+        Some((start, false)) => Err(Error::events_expired(query.after, *start)),
+        _ => Ok(()),
+    }
+}
+
+/// The position up to which the log has been removed.
+pub(crate) async fn start(database: &impl Database) -> Result<Seq> {
+    let rows = database.read(sql(format!("SELECT {START}")), arguments![], |row| at(row, 0).map(Seq));
+    Ok(rows.await?.pop().unwrap_or_default())
+}
+
+/// Removes the oldest events; `newest` is the newest position that is final.
+pub(crate) async fn trim(database: &impl Database, request: &TrimRequest, newest: Seq) -> Result<Trimmed> {
+    let once = || async {
+        let mut work = database.begin().await?;
+        let outcome = remove_oldest(&mut work, request, newest).await;
+        work.end(outcome).await
+    };
+    replayed(once).await
+}
+
+async fn remove_oldest(work: &mut impl Work, request: &TrimRequest, newest: Seq) -> Result<Trimmed> {
+    let text = format!("SELECT {START}");
+    let start =
+        work.rows(sql(text), arguments![], |row| at(row, 0).map(Seq)).await?.pop().unwrap_or_default();
+    let text = "SELECT seq, at FROM events WHERE seq > $1 ORDER BY seq LIMIT $2";
+    let oldest = work.rows(sql(text), arguments![start.0, i64::from(request.limit)], |row| {
+        Ok((Seq(at(row, 0)?), time(row, 1)?))
+    });
+    let oldest = oldest.await?;
+    let facts = facts(work, newest).await?;
+    let Some((removed, cut)) = retention::cut(&oldest, request, &facts) else {
+        return Ok(Trimmed { removed: 0, start });
+    };
+    let none = |_: &_| Ok(());
+    work.rows(sql("DELETE FROM events WHERE seq <= $1"), arguments![cut.0], none).await?;
+    // Two hosts may do this at the same time; the log begins where the one that went further has left it.
+    let text = "INSERT INTO log_start (one, seq) VALUES (1, $1)
+                    ON CONFLICT (one) DO UPDATE SET seq = excluded.seq WHERE log_start.seq < excluded.seq";
+    work.rows(sql(text), arguments![cut.0], none).await?;
+    Ok(Trimmed { removed: removed as u32, start: cut })
+}
+
+async fn facts(work: &mut impl Work, newest: Seq) -> Result<LogFacts> {
+    let text = "SELECT min(started_seq) FROM trees WHERE status = 1";
+    let open = work.rows(sql(text), arguments![], |row| at::<Option<i64>>(row, 0)).await?.pop().flatten();
+    let text =
+        "SELECT seq, seen_at FROM cursors UNION ALL SELECT cursor, seen_at FROM webhooks WHERE enabled = 1";
+    let consumer = |row: &_| Ok(Consumer { cursor: Seq(at(row, 0)?), seen_at: time(row, 1)? });
+    let consumers = work.rows(sql(text), arguments![], consumer).await?;
+    Ok(LogFacts { newest, open_execution: open.map(Seq), consumers })
 }
 
 /// The keys of the trees that have or had this id: several, if one was deleted and its id used again.

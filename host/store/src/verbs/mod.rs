@@ -18,3 +18,4 @@ pub(crate) mod session;
 pub(crate) mod skeleton;
 pub(crate) mod update;
 pub(crate) mod view;
+pub(crate) mod webhooks;

@@ -315,7 +315,7 @@ fn failure(error: &ClientError, grants: &Grants, target: &Target) -> HttpError {
 }
 
 /// Reads the rest of a small body, so that its connection can be used again; gives up on a large or slow one.
-async fn discard(mut body: ResponseBody) {
+pub(crate) async fn discard(mut body: ResponseBody) {
     let small = async {
         let mut read = 0;
         while let (true, Ok(Some(piece))) = (read <= REDIRECT_BODY, body.read(usize::MAX).await) {

@@ -17,6 +17,7 @@ mod tests;
 
 pub use body::{BoxError, RequestBody, ResponseBody};
 pub use budget::{Budget, HttpLimits};
+pub(crate) use client::discard;
 pub use client::{HttpClient, HttpClientOptions};
 pub use error::{Direction, HttpError, Phase};
 pub use headers::{FORBIDDEN, parse_headers, text_pairs};

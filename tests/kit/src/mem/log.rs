@@ -1,20 +1,28 @@
-//! The event log in memory: append and read. A position is an index plus one, so there are no gaps.
+//! The event log in memory: append and read. There are no gaps: a position is an index plus one and what
+//! has been removed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use apflow_core::clock::Timestamp;
+use apflow_core::error::{Error, Result};
 use apflow_core::event::{Event, EventKind};
 use apflow_core::id::{Seq, TreeId};
 use apflow_core::json::Json;
+use apflow_core::retention::{LogFacts, TrimRequest, Trimmed, cut};
 use apflow_core::store::EventQuery;
 
 use super::rows::{TaskRow, TreeRow};
 
-/// All events, and where those of a tree are; trees that are deleted keep theirs.
+/// The events that are there, and where those of a tree are; trees that are deleted keep theirs.
 #[derive(Default)]
 pub(super) struct Log {
-    events: Vec<Event>,
-    by_tree: HashMap<TreeId, Vec<usize>>,
+    /// With the owners of their trees.
+    events: VecDeque<(Event, Option<String>)>,
+    /// So many have been removed.
+    removed: usize,
+    by_tree: HashMap<TreeId, VecDeque<Seq>>,
+    /// Trees that have lost events.
+    abridged: HashSet<TreeId>,
 }
 
 /// What an event of a task says beside the task.
@@ -27,61 +35,96 @@ pub(super) struct TaskNote {
 
 impl Log {
     pub fn last(&self) -> Seq {
-        Seq(self.events.len() as i64)
+        Seq((self.removed + self.events.len()) as i64)
+    }
+
+    /// The position up to which the log has been removed.
+    pub fn start(&self) -> Seq {
+        Seq(self.removed as i64)
     }
 
     pub fn append_tree(&mut self, tree: &TreeRow, kind: EventKind, data: Option<Json>, at: Timestamp) {
-        self.append(Event {
-            seq: Seq(0),
-            tree_id: tree.id.clone(),
-            task_id: None,
-            executor: None,
-            attempt: tree.execution,
-            kind,
-            at,
-            started_at: None,
-            data,
-        });
+        self.append(
+            tree,
+            Event {
+                seq: Seq(0),
+                tree_id: tree.id.clone(),
+                task_id: None,
+                executor: None,
+                attempt: tree.execution,
+                kind,
+                at,
+                started_at: None,
+                data,
+            },
+        );
     }
 
     pub fn append_task(&mut self, tree: &TreeRow, task: &TaskRow, note: TaskNote, at: Timestamp) {
-        self.append(Event {
-            seq: Seq(0),
-            tree_id: tree.id.clone(),
-            task_id: Some(task.id.clone()),
-            executor: task.executor.clone(),
-            attempt: note.attempt,
-            kind: note.kind,
-            at,
-            started_at: note.started_at,
-            data: note.data,
-        });
+        self.append(
+            tree,
+            Event {
+                seq: Seq(0),
+                tree_id: tree.id.clone(),
+                task_id: Some(task.id.clone()),
+                executor: task.executor.clone(),
+                attempt: note.attempt,
+                kind: note.kind,
+                at,
+                started_at: note.started_at,
+                data: note.data,
+            },
+        );
     }
 
-    fn append(&mut self, mut event: Event) {
-        let index = self.events.len();
-        event.seq = Seq(index as i64 + 1);
-        match self.by_tree.get_mut(&event.tree_id) {
-            Some(list) => list.push(index),
-            None => {
-                self.by_tree.insert(event.tree_id.clone(), vec![index]);
-            }
+    fn append(&mut self, tree: &TreeRow, mut event: Event) {
+        event.seq = Seq(self.last().0 + 1);
+        self.by_tree.entry(event.tree_id.clone()).or_default().push_back(event.seq);
+        self.events.push_back((event, tree.user_id.clone()));
+    }
+
+    /// The index of the event at a position.
+    fn index(&self, seq: Seq) -> usize {
+        usize::try_from(seq.0 - 1).unwrap_or(0).saturating_sub(self.removed)
+    }
+
+    pub fn read(&self, query: &EventQuery) -> Result<Vec<Event>> {
+        let whole = query.tree.as_ref().is_some_and(|tree| !self.abridged.contains(tree));
+        if query.limit > 0 && query.after < self.start() && !whole {
+            return Err(Error::events_expired(query.after, self.start()));
         }
-        self.events.push(event);
-    }
-
-    pub fn read(&self, query: &EventQuery) -> Vec<Event> {
-        // The event with position `after` has the index `after - 1`: the first one wanted has the index `after`.
-        let first = usize::try_from(query.after.0).unwrap_or(0);
-        let wanted = |event: &&Event| query.kinds.is_empty() || query.kinds.contains(&event.kind);
+        let wanted = |(event, owner): &&(Event, Option<String>)| {
+            (query.kinds.is_empty() || query.kinds.contains(&event.kind))
+                && (query.user_id.is_none() || query.user_id == *owner)
+        };
+        let first = self.index(Seq(query.after.0 + 1));
         let limit = query.limit as usize;
-        match &query.tree {
-            None => self.events.iter().skip(first).filter(wanted).take(limit).cloned().collect(),
+        let event = |(event, _): &(Event, _)| event.clone();
+        Ok(match &query.tree {
+            None => self.events.iter().skip(first).filter(wanted).take(limit).map(event).collect(),
             Some(tree) => {
-                let all = self.by_tree.get(tree).map_or(&[][..], Vec::as_slice);
-                let later = &all[all.partition_point(|index| *index < first)..];
-                later.iter().map(|index| &self.events[*index]).filter(wanted).take(limit).cloned().collect()
+                let all = self.by_tree.get(tree).into_iter().flatten();
+                let later = all.skip_while(|seq| **seq <= query.after);
+                later
+                    .map(|seq| &self.events[self.index(*seq)])
+                    .filter(wanted)
+                    .take(limit)
+                    .map(event)
+                    .collect()
             }
+        })
+    }
+
+    pub fn trim(&mut self, request: &TrimRequest, facts: &LogFacts) -> Trimmed {
+        let oldest = self.events.iter().take(request.limit as usize).map(|(event, _)| (event.seq, event.at));
+        let count = cut(&oldest.collect::<Vec<_>>(), request, facts).map_or(0, |(count, _)| count);
+        for (event, _) in self.events.drain(..count) {
+            if let Some(list) = self.by_tree.get_mut(&event.tree_id) {
+                list.pop_front();
+            }
+            self.abridged.insert(event.tree_id);
         }
+        self.removed += count;
+        Trimmed { removed: count as u32, start: self.start() }
     }
 }

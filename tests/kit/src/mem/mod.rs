@@ -18,6 +18,7 @@ mod session;
 mod transaction;
 mod turn;
 mod view;
+mod webhooks;
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard};
@@ -30,12 +31,13 @@ use apflow_core::gate::{Gate, GateRule};
 use apflow_core::id::{NodeId, Seq, TaskId};
 use apflow_core::lease::Session;
 use apflow_core::receipt::{NewReceipt, Receipt};
+use apflow_core::retention::{Consumer, LogFacts, TrimRequest, Trimmed};
 use apflow_core::store::{
     CancelRequest, Cancellation, Deleted, EventQuery, ExecuteRequest, Execution, Expiration, GateStore,
     Inserted, InsertedOnce, Opened, Page, Progress, QueueFacts, StatusCounts, Store, TaskFilter, TaskPatch,
     TreeState, Turn, TurnOutcome,
 };
-use apflow_core::task::{Attempt, Task};
+use apflow_core::task::{Attempt, Task, TreeStatus};
 use apflow_core::tree::NewTree;
 use async_trait::async_trait;
 
@@ -157,11 +159,19 @@ impl Store for MemStore {
     }
 
     async fn events(&self, query: EventQuery) -> Result<Vec<Event>> {
-        Ok(self.state().log.read(&query))
+        self.state().log.read(&query)
     }
 
     async fn last_seq(&self) -> Result<Seq> {
         Ok(self.state().log.last())
+    }
+
+    async fn log_start(&self) -> Result<Seq> {
+        Ok(self.state().log.start())
+    }
+
+    async fn trim_events(&self, request: TrimRequest) -> Result<Trimmed> {
+        Ok(trim(&mut self.state(), &request))
     }
 
     async fn open_session(&self, node: &NodeId, until: Timestamp, now: Timestamp) -> Result<Opened> {
@@ -181,11 +191,11 @@ impl Store for MemStore {
     }
 
     async fn cursor(&self, name: &str) -> Result<Option<Seq>> {
-        Ok(self.state().cursors.get(name).copied())
+        Ok(self.state().cursors.get(name).map(|one| one.cursor))
     }
 
-    async fn set_cursor(&self, name: &str, seq: Seq) -> Result<()> {
-        self.state().cursors.insert(name.to_owned(), seq);
+    async fn set_cursor(&self, name: &str, cursor: Seq, now: Timestamp) -> Result<()> {
+        self.state().cursors.insert(name.to_owned(), Consumer { cursor, seen_at: now });
         Ok(())
     }
 }
@@ -199,4 +209,16 @@ impl GateStore for MemStore {
     async fn gates(&self) -> Result<Vec<Gate>> {
         Ok(self.state().gates.values().cloned().collect())
     }
+}
+
+fn trim(state: &mut State, request: &TrimRequest) -> Trimmed {
+    let running = state.trees.iter().filter(|(_, tree)| tree.status == TreeStatus::InProgress);
+    let mut consumers: Vec<Consumer> = state.cursors.values().copied().collect();
+    consumers.extend(webhooks::consumers(state));
+    let facts = LogFacts {
+        newest: state.log.last(),
+        open_execution: running.map(|(_, tree)| tree.started_seq).min(),
+        consumers,
+    };
+    state.log.trim(request, &facts)
 }

@@ -11,12 +11,14 @@ use apflow_core::gate::{Gate, GateRule, GateScope};
 use apflow_core::id::{NodeId, Seq, TaskId, TaskKey, Token, TreeId, TreeKey};
 use apflow_core::json::Json;
 use apflow_core::plan::Node;
+use apflow_core::retention::Consumer;
 use apflow_core::retry::RetryPolicy;
 use apflow_core::schedule::{Schedule, ScheduleRun};
 use apflow_core::task::{Attempt, DependencyKind, OriginType, TaskStatus, TreeStatus};
 use apflow_core::transition::{Change, transition};
 
 use super::log::Log;
+use super::webhooks::WebhookRow;
 
 /// Where a task stands in the queues.
 #[derive(Debug, Clone)]
@@ -281,7 +283,9 @@ pub(super) struct State {
     pub delayed: BTreeSet<(Timestamp, TaskKey)>,
     pub sessions: HashMap<NodeId, SessionRow>,
     pub log: Log,
-    pub cursors: HashMap<String, Seq>,
+    pub cursors: HashMap<String, Consumer>,
+    /// In the order of insertion.
+    pub webhooks: Vec<WebhookRow>,
     /// By root.
     pub schedules: BTreeMap<TaskKey, Schedule>,
     /// By root and due time.

@@ -12,7 +12,7 @@ use super::rig::{Rig, broken, completed, completed_with, data, delayed, failed, 
 use crate::history;
 
 fn query(after: Seq, tree: Option<&str>, kinds: &[EventKind], limit: u32) -> EventQuery {
-    EventQuery { after, tree: tree.map(Into::into), kinds: kinds.to_vec(), limit }
+    EventQuery { after, tree: tree.map(Into::into), user_id: None, kinds: kinds.to_vec(), limit }
 }
 
 /// Within a turn: progress, ends of runs as given, blocks, ends of trees, claims.

@@ -82,6 +82,14 @@
 //! its run has ended. Edits of a schedule append `task.updated` as any edit; firing appends what an execution appends,
 //! reports from outside append nothing.
 //!
+//! **Retention.** What [`apflow_core::retention`] says. [`Store::log_start`] is the position of the newest event that was
+//! removed. A read of one tree after a position that is gone is refused only if events of that tree are gone. A tree that
+//! was deleted keeps its owner in the log.
+//!
+//! **Webhooks.** Until something fails, nothing is recorded of it; `failing_since` is the time of the first failure since the
+//! last success. A webhook that is disabled cannot be leased; what the holder of a lease records of it is still taken.
+//!
+//! [`Store::log_start`]: apflow_core::store::Store::log_start
 //! [`QueuePlace::Blocked`]: apflow_core::store::QueuePlace::Blocked
 //! [`Store::rescue`]: apflow_core::store::Store::rescue
 
@@ -102,11 +110,13 @@ pub mod idempotency;
 pub mod insertion;
 pub mod leases;
 pub mod queries;
+pub mod retention;
 #[expect(missing_docs, reason = "its steps are named after what they do")]
 pub mod rig;
 pub mod schedules;
 pub mod update;
 pub mod walk;
+pub mod webhooks;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -332,6 +342,29 @@ macro_rules! store_suite {
             cursors {
                 they_are_kept_by_name
             }
+            retention {
+                the_oldest_go_and_the_log_says_so
+                reading_what_has_gone_is_an_error
+                a_tree_is_read_whole_or_not_at_all
+                the_newest_stays_and_numbers_go_on
+                open_executions_stay
+                consumers_hold_the_log
+                facts_of_tasks_stay
+                readers_see_no_gap_while_it_goes
+            }
+            webhooks {
+                they_are_kept_and_listed
+                an_id_is_taken_once
+                a_change_begins_anew
+                one_host_delivers_at_a_time
+                records_of_others_are_refused
+                what_is_due
+                failures_and_successes_are_told
+                dead_letters_wait_for_their_owner
+                only_the_newest_are_kept
+                the_end_of_an_execution
+                owners_are_told_apart_in_the_log
+            }
             schedules {
                 a_schedule_is_written_with_its_tree
                 edits_set_change_and_take_away
@@ -398,6 +431,8 @@ mod tests {
             ("clones", include_str!("clones.rs")),
             ("idempotency", include_str!("idempotency.rs")),
             ("cursors", include_str!("cursors.rs")),
+            ("retention", include_str!("retention.rs")),
+            ("webhooks", include_str!("webhooks.rs")),
             ("schedules", include_str!("schedules.rs")),
             ("walk", include_str!("walk/mod.rs")),
         ] {

@@ -174,7 +174,7 @@ impl Rig {
 
     /// The events of a tree later than `after`.
     pub async fn events(&self, tree: &str, after: Seq) -> Vec<Event> {
-        let query = EventQuery { after, tree: Some(tree.into()), kinds: Vec::new(), limit: 1_000_000 };
+        let query = EventQuery { after, tree: Some(tree.into()), limit: 1_000_000, ..EventQuery::default() };
         self.store.events(query).await.unwrap()
     }
 

@@ -79,6 +79,7 @@ BEGIN
     PERFORM take_back(p_now, ARRAY[v_session], p_started_at) WHERE v_session IS NOT NULL;
 END $$;
 
-CREATE FUNCTION set_cursor(p_name text, p_seq bigint) RETURNS void LANGUAGE sql AS $$
-    INSERT INTO cursors (name, seq) VALUES (p_name, p_seq) ON CONFLICT (name) DO UPDATE SET seq = excluded.seq
+CREATE FUNCTION set_cursor(p_name text, p_seq bigint, p_now bigint) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO cursors (name, seq, seen_at) VALUES (p_name, p_seq, p_now)
+        ON CONFLICT (name) DO UPDATE SET seq = excluded.seq, seen_at = excluded.seen_at
 $$;

@@ -270,7 +270,7 @@ BEGIN
      WHERE x.n = p_tree AND w.n BETWEEN x.root AND x.last AND (w.n = ANY (v_doomed) OR w.blocked_by = ANY (v_doomed));
     INSERT INTO events (tree, attempt, kind, at, data)
     SELECT n, execution, {tree.deleted}, p_now, json_build_object('tasks', p_count)::text FROM trees WHERE n = p_tree;
-    INSERT INTO removed_trees (n, id) SELECT n, id FROM trees WHERE n = p_tree AND root = ANY (v_doomed);
+    INSERT INTO removed_trees (n, id, user_id) SELECT n, id, user_id FROM trees WHERE n = p_tree AND root = ANY (v_doomed);
     INSERT INTO removed_tasks (n, id, executor) SELECT n, id, executor FROM tasks WHERE n = ANY (v_doomed);
     DELETE FROM receipts k USING trees x WHERE x.n = p_tree AND x.root = ANY (v_doomed) AND k.tree = x.n;
     DELETE FROM trees WHERE n = p_tree AND root = ANY (v_doomed);

@@ -291,7 +291,7 @@ impl Side {
     }
 
     async fn new_events(&mut self) -> Value {
-        let query = EventQuery { after: self.seen, tree: None, kinds: Vec::new(), limit: 1_000_000 };
+        let query = EventQuery { after: self.seen, limit: 1_000_000, ..EventQuery::default() };
         let events = self.store.events(query).await.unwrap();
         self.seen = events.last().map_or(self.seen, |event| event.seq);
         seen::events(&events)

@@ -1,4 +1,4 @@
-//! Events of an execution in the shapes that clients of streaming `tasks.execute` know: `progress`, `task_start`,
+//! Events of an execution in the shapes that clients of streaming `tasks.execute`, and of its webhooks, know: `progress`, `task_start`,
 //! `task_completed`, `task_failed`, `task_cancelled`, `final`, `stream_end`.
 
 use apflow_core::clock::Timestamp;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 /// One message of the stream.
 #[derive(Debug, Serialize)]
-pub(crate) struct Wire<'a> {
+pub struct Wire<'a> {
     r#type: &'static str,
     /// The task; the root for what concerns the whole execution.
     task_id: &'a TaskId,
@@ -57,7 +57,7 @@ struct Data {
 
 /// Translates the events of one execution, in their order.
 #[derive(Debug)]
-pub(crate) struct Translator {
+pub struct Translator {
     root: TaskId,
     /// Tasks that the execution runs.
     tasks: u64,
@@ -65,12 +65,18 @@ pub(crate) struct Translator {
 }
 
 impl Translator {
-    pub(crate) fn new(root: TaskId) -> Self {
-        Self { root, tasks: 0, completed: 0 }
+    /// For the execution of the tree with that root, from its beginning.
+    pub fn new(root: TaskId) -> Self {
+        Self::resume(root, 0, 0)
+    }
+
+    /// For the rest of an execution that runs so many tasks and has completed some.
+    pub fn resume(root: TaskId, tasks: u64, completed: u64) -> Self {
+        Self { root, tasks, completed }
     }
 
     /// The message for an event.
-    pub(crate) fn translate<'a>(&'a mut self, event: &'a Event) -> Wire<'a> {
+    pub fn translate<'a>(&'a mut self, event: &'a Event) -> Wire<'a> {
         let data: Data = event.data.as_ref().and_then(|data| data.read().ok()).unwrap_or_default();
         match event.kind {
             EventKind::TreeStarted => self.tasks = data.tasks.unwrap_or_default(),
@@ -130,12 +136,12 @@ impl Translator {
     }
 
     /// The last message of a stream.
-    pub(crate) fn stream_end(&self) -> String {
+    pub fn stream_end(&self) -> String {
         serde_json::json!({ "type": "stream_end", "task_id": self.root }).to_string()
     }
 
     /// The last message of a stream that breaks off; the execution itself goes on.
-    pub(crate) fn broken(&self, error: &Error) -> String {
+    pub fn broken(&self, error: &Error) -> String {
         serde_json::json!({
             "type": "error", "task_id": self.root, "error": error.message, "code": error.code.as_str(),
         })
