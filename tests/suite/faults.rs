@@ -51,7 +51,10 @@ async fn a_full_disk_is_told_and_the_host_goes_on_when_there_is_room() {
     server.await_event("tree=running", "tree.completed", None).await;
     let attempts = server.tasks("tasks.attempts", json!({"task_id": "running"})).await;
     assert_eq!(attempts.as_array().unwrap().len(), 1, "it ran once: {attempts}");
-    assert_eq!(server.run(json!([{"name": "after", "executor": "noop_executor"}])).await["status"], "completed");
+    assert_eq!(
+        server.run(json!([{"name": "after", "executor": "noop_executor"}])).await["status"],
+        "completed"
+    );
     assert_eq!(server.total().await, accepted + 1);
 }
 
@@ -95,7 +98,8 @@ async fn a_file_that_cannot_be_used_is_refused_at_the_start() {
     let ours = folder.path().join("ours.db");
     let newer = folder.path().join("newer.db");
     for path in [&ours, &newer] {
-        let migrated = Command::new(binary()).args(["db", "migrate", "--database-url", &sqlite(path)]).output();
+        let migrated =
+            Command::new(binary()).args(["db", "migrate", "--database-url", &sqlite(path)]).output();
         assert!(migrated.unwrap().status.success());
     }
     let later = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
@@ -104,9 +108,11 @@ async fn a_file_that_cannot_be_used_is_refused_at_the_start() {
 
     let apflow = || Command::new(binary());
     let shown = folder.path().display();
-    let read_only_folder = in_own_mounts(&format!("mount --bind '{shown}' '{shown}' && mount -o remount,ro,bind '{shown}'"));
+    let read_only_folder =
+        in_own_mounts(&format!("mount --bind '{shown}' '{shown}' && mount -o remount,ro,bind '{shown}'"));
     let file = ours.display();
-    let read_only_file = in_own_mounts(&format!("mount --bind '{file}' '{file}' && mount -o remount,ro,bind '{file}'"));
+    let read_only_file =
+        in_own_mounts(&format!("mount --bind '{file}' '{file}' && mount -o remount,ro,bind '{file}'"));
     for (command, path, words) in [
         (apflow(), &text, "is not an SQLite database. Name another file"),
         (apflow(), &other, "is the database of another program. Name another file"),
@@ -132,8 +138,10 @@ async fn on_own_server(server: &postgres::Server) -> Server {
 async fn runs_that_were_stopped_for_their_lease_run_again_when_the_database_is_back() {
     let postgres = postgres::Server::own();
     let server = on_own_server(&postgres).await;
-    let tree = json!([with(slow("root", 1), json!({"dependencies": ["long"]})),
-                      with(slow("long", 2_000), json!({"parent_id": "root"}))]);
+    let tree = json!([
+        with(slow("root", 1), json!({"dependencies": ["long"]})),
+        with(slow("long", 2_000), json!({"parent_id": "root"}))
+    ]);
     server.tasks("tasks.execute", json!({"tasks": tree, "wait": false})).await;
     server.await_event("tree=root", "task.started", Some("long")).await;
     postgres.stop();
@@ -144,7 +152,11 @@ async fn runs_that_were_stopped_for_their_lease_run_again_when_the_database_is_b
     postgres.restart();
     server.await_event("tree=root", "tree.completed", None).await;
     let attempts = server.tasks("tasks.attempts", json!({"task_id": "long"})).await;
-    assert_eq!(attempts.as_array().unwrap().len(), 1, "an attempt that was taken back leaves no record: {attempts}");
+    assert_eq!(
+        attempts.as_array().unwrap().len(),
+        1,
+        "an attempt that was taken back leaves no record: {attempts}"
+    );
     server.await_event("tree=root", "task.rescued", Some("long")).await;
     assert_eq!(server.total().await, 2);
 }

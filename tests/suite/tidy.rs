@@ -24,11 +24,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("apflow-testkit", &["apflow-core"], &["tokio"]),
     ("apflow-xtask", &[], &["clap"]),
     ("apflow-example-embed", &["apflow-host"], &["tokio"]),
-    (
-        "apflow-tests",
-        &["apflow-core", "apflow-store", "apflow-testkit"],
-        &["clap", "hyper", "tokio"],
-    ),
+    ("apflow-tests", &["apflow-core", "apflow-store", "apflow-testkit"], &["clap", "hyper", "tokio"]),
 ];
 
 /// Crates that only the ones named in the table may use.

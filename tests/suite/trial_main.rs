@@ -121,7 +121,8 @@ fn apflow() -> Result<PathBuf> {
 
 fn plugins() -> Result<Vec<PathBuf>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let folders: Vec<PathBuf> = ["plugins/dist", "plugins/dist-test"].iter().map(|path| root.join(path)).collect();
+    let folders: Vec<PathBuf> =
+        ["plugins/dist", "plugins/dist-test"].iter().map(|path| root.join(path)).collect();
     for folder in &folders {
         ensure!(folder.is_dir(), "{} is missing: cargo xtask plugins", folder.display());
     }

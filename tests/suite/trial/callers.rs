@@ -186,7 +186,9 @@ impl Caller {
                     self.known.push(known);
                     return Ok(());
                 }
-                Some(Reply::Refused { code, .. }) if code == "invalid_tree" && attempt > 0 && known.key.is_none() => {
+                Some(Reply::Refused { code, .. })
+                    if code == "invalid_tree" && attempt > 0 && known.key.is_none() =>
+                {
                     // The ids are taken: it was done the first time.
                     let root = known.root.clone();
                     self.acknowledge(&root, &root, &known.shape, None);
@@ -194,7 +196,9 @@ impl Caller {
                     return Ok(());
                 }
                 Some(Reply::Refused { code, .. }) if EXPECTED.contains(&code.as_str()) => {}
-                Some(Reply::Refused { code, detail }) => bail!("{} was refused: {code}: {detail}", known.method),
+                Some(Reply::Refused { code, detail }) => {
+                    bail!("{} was refused: {code}: {detail}", known.method)
+                }
                 None => {}
             }
             if *self.shared.order.borrow() == Order::End {
@@ -213,7 +217,9 @@ impl Caller {
             "tasks.execute" => answer["root_task_id"].as_str(),
             _ => root_of(answer).and_then(|root| root["id"].as_str()),
         };
-        let (Some(tree), Some(root)) = (tree, root) else { bail!("{} was answered with {answer}", known.method) };
+        let (Some(tree), Some(root)) = (tree, root) else {
+            bail!("{} was answered with {answer}", known.method)
+        };
         known.root = root.to_owned();
         self.acknowledge(tree, root, &known.shape, known.key.as_deref());
         if known.method == "tasks.execute" {
@@ -233,7 +239,8 @@ impl Caller {
     }
 
     fn executed(&self, tree: &str, answer: &Value, waited: bool) {
-        let Some(execution) = answer["execution"].as_u64().and_then(|number| u32::try_from(number).ok()) else {
+        let Some(execution) = answer["execution"].as_u64().and_then(|number| u32::try_from(number).ok())
+        else {
             return;
         };
         let mut record = self.shared.record();
@@ -262,7 +269,9 @@ impl Caller {
         let newest = self.known.len().saturating_sub(5);
         let Some(known) = self.random.choice(&self.known[newest..]).cloned() else { return Ok(()) };
         let params = json!({"task_ids": [known.root], "cascade": self.random.bool()});
-        let Some(Reply::Done(answer)) = self.call_or_explain("tasks.cancel", params).await? else { return Ok(()) };
+        let Some(Reply::Done(answer)) = self.call_or_explain("tasks.cancel", params).await? else {
+            return Ok(());
+        };
         for entry in answer.as_array().into_iter().flatten().filter(|entry| entry["status"] == "cancelled") {
             let task = entry["task_id"].as_str().unwrap_or(&known.root);
             self.shared.record().told.cancelled.insert(TaskId::from(task));

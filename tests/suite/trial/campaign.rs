@@ -128,7 +128,8 @@ impl Field {
         };
         // A server may have several hosts; a file has one.
         let nodes: &[&str] = if database.is_server() { &["one", "two"] } else { &["one"] };
-        let posts = nodes.iter().map(|node| Post::new(program.clone(), folder, node)).collect::<Result<Vec<_>>>()?;
+        let posts =
+            nodes.iter().map(|node| Post::new(program.clone(), folder, node)).collect::<Result<Vec<_>>>()?;
         let (order, orders) = watch::channel(Order::Work);
         let shared = Shared::new(posts.iter().map(Post::url).collect(), orders);
         let mut callers = JoinSet::new();
@@ -137,9 +138,11 @@ impl Field {
             callers.spawn(Caller::new(number, Arc::clone(&shared), seed).work());
         }
         let (mut readers, mut seen) = (JoinSet::new(), Vec::new());
-        let ways = [("'after'", Way::After), ("'Last-Event-ID'", Way::LastEventId), ("'events.list'", Way::Pages)];
+        let ways =
+            [("'after'", Way::After), ("'Last-Event-ID'", Way::LastEventId), ("'events.list'", Way::Pages)];
         for (name, way) in ways {
-            let (reader, positions) = Reader::new(way, Arc::clone(&shared), campaign.seed ^ seen.len() as u64);
+            let (reader, positions) =
+                Reader::new(way, Arc::clone(&shared), campaign.seed ^ seen.len() as u64);
             readers.spawn(reader.read());
             seen.push((name, positions));
         }

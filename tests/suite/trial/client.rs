@@ -96,7 +96,8 @@ impl EventStream {
             while let Some(end) = self.bytes.windows(2).position(|pair| pair == b"\n\n") {
                 let block: Vec<u8> = self.bytes.drain(..end + 2).collect();
                 let block = String::from_utf8(block)?;
-                let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+                let field =
+                    |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
                 if let (Some(id), Some(data)) = (field("id:"), field("data:")) {
                     return Ok((id.parse()?, serde_json::from_str(data)?));
                 }

@@ -69,7 +69,15 @@ impl Post {
     fn spawn(&mut self) -> Result<()> {
         let log = OpenOptions::new().create(true).append(true).open(self.folder.join("host.log"))?;
         let mut command = Command::new(&self.program.apflow);
-        command.args(["serve", "--host", "127.0.0.1", "--port", "0", "--database-url", &self.program.database]);
+        command.args([
+            "serve",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--database-url",
+            &self.program.database,
+        ]);
         for folder in &self.program.plugins {
             command.arg("--plugins").arg(folder);
         }
@@ -88,7 +96,8 @@ impl Post {
         let stdout = self.child.as_mut().and_then(|child| child.stdout.take()).context("no output")?;
         let mut lines = BufReader::new(stdout).lines();
         let line = timeout(PATIENCE, lines.next_line()).await.context("the host does not start")??;
-        let url = line.as_deref().and_then(|line| line.split_whitespace().find(|word| word.starts_with("http")));
+        let url =
+            line.as_deref().and_then(|line| line.split_whitespace().find(|word| word.starts_with("http")));
         let Some(url) = url else { bail!("host {} ended at its start:\n{}", self.node, self.tail()) };
         self.url.send_replace(Some(url.trim_end_matches('/').to_owned()));
         Ok(())

@@ -80,7 +80,8 @@ fn diamond(random: &mut Rng, root: &str) -> Vec<Value> {
 /// A task that fails at first, which the root only waits for and `after` requires.
 fn optional(random: &mut Rng, root: &str) -> Vec<Value> {
     let waits = json!([{"id": "shaky", "required": false}, {"id": "solid"}]);
-    let shaky = json!({"name": "shaky", "parent_id": root, "executor": "fail_retryable", "inputs": {"failures": 1}});
+    let shaky =
+        json!({"name": "shaky", "parent_id": root, "executor": "fail_retryable", "inputs": {"failures": 1}});
     let after = with(leaf(random, "after", Some(root)), "dependencies", json!(["shaky"]));
     vec![
         with(leaf(random, root, None), "dependencies", waits),
@@ -98,7 +99,8 @@ fn retried(random: &mut Rng, root: &str) -> Vec<Value> {
 }
 
 fn failing(root: &str) -> Vec<Value> {
-    let part = json!({"name": "part", "parent_id": root, "executor": "fail_retryable", "inputs": {"failures": 1}});
+    let part =
+        json!({"name": "part", "parent_id": root, "executor": "fail_retryable", "inputs": {"failures": 1}});
     vec![json!({"name": root, "executor": "noop_executor", "dependencies": ["part"]}), part]
 }
 

@@ -39,7 +39,7 @@ pub struct Soak {
 }
 
 /// One measurement.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Measured {
     /// Tasks that had completed.
     pub tasks: u64,
@@ -140,7 +140,8 @@ impl Soak {
             if tasks - before >= self.every || tasks == trees * TREE {
                 let seconds = since.elapsed().as_secs_f64();
                 let tasks_per_second = (tasks - before) as f64 / seconds;
-                let measured = measure(Measured { tasks, tasks_per_second, ..Measured::default() }, post, database)?;
+                let measured =
+                    measure(Measured { tasks, tasks_per_second, ..Measured::default() }, post, database)?;
                 say(&measured);
                 all.push(measured);
                 (before, since) = (tasks, Instant::now());

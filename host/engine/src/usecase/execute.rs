@@ -90,7 +90,8 @@ impl Engine {
                 let text = format!("Execution {execution} of tree '{tree_id}' has no end in the log");
                 return Err(Error::new(ErrorCode::Internal, text));
             };
-            if let Some(status) = ends.iter().find(|end| end.attempt == execution).and_then(|end| end.kind.ended())
+            if let Some(status) =
+                ends.iter().find(|end| end.attempt == execution).and_then(|end| end.kind.ended())
             {
                 return Ok(TreeEnd { tree, tree_id, execution, status });
             }

@@ -285,7 +285,8 @@ impl Said {
     }
 
     fn holds_what_was_told(&self, holdings: &Holdings, told: &Told, broken: &mut Vec<String>) {
-        let tasks: HashMap<&TaskId, &Task> = holdings.tasks.iter().map(|(task, _)| (&task.id, task)).collect();
+        let tasks: HashMap<&TaskId, &Task> =
+            holdings.tasks.iter().map(|(task, _)| (&task.id, task)).collect();
         let mut sizes: HashMap<&TreeId, usize> = HashMap::new();
         for task in tasks.values() {
             *sizes.entry(&task.tree_id).or_default() += 1;
@@ -313,19 +314,24 @@ impl Said {
         for (key, trees) in &told.keys {
             if by_key.get(key.as_str()) != Some(trees) {
                 let stored = by_key.get(key.as_str());
-                broken.push(format!("key '{key}' was answered with {trees:?}, in the store it has {stored:?}"));
+                broken
+                    .push(format!("key '{key}' was answered with {trees:?}, in the store it has {stored:?}"));
             }
         }
         for (tree, execution) in &told.executions {
             if !self.executions.contains_key(&(tree.clone(), *execution)) {
-                broken.push(format!("execution {execution} of tree '{tree}' was acknowledged and is not in the log"));
+                broken.push(format!(
+                    "execution {execution} of tree '{tree}' was acknowledged and is not in the log"
+                ));
             }
         }
         for ((tree, execution), end) in &told.ends {
             let logged = self.executions.get(&(tree.clone(), *execution)).copied().flatten();
             let logged = logged.map_or("nothing", EventKind::as_str);
             if logged.strip_prefix("tree.") != Some(end) {
-                broken.push(format!("execution {execution} of tree '{tree}' was told to be {end}, the log has {logged}"));
+                broken.push(format!(
+                    "execution {execution} of tree '{tree}' was told to be {end}, the log has {logged}"
+                ));
             }
         }
         for task in &told.cancelled {

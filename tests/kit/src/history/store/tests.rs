@@ -23,7 +23,8 @@ async fn history() -> History {
     let store = Arc::new(MemStore::new());
     let mut rig = Rig::new(Arc::clone(&store) as _).await;
     let mut told = Told::default();
-    let keyed = json!([{"name": "k", "id": "k", "executor": EXECUTOR}, {"name": "l", "id": "l", "parent_id": "k"}]);
+    let keyed =
+        json!([{"name": "k", "id": "k", "executor": EXECUTOR}, {"name": "l", "id": "l", "parent_id": "k"}]);
     let receipt = NewReceipt::new("key", "tasks.execute", &keyed).unwrap();
     rig.store.insert_once(&tree(keyed), &receipt, true, rig.now).await.unwrap();
     told.trees.insert("k".into(), ToldTree { root: "k".into(), size: 2 });
@@ -150,7 +151,9 @@ async fn a_due_time_has_one_entry_and_an_entry_one_execution() {
     assert!(left_out.problem().contains("have no entry"), "{}", left_out.problem());
     let mut status = history().await;
     status.holdings.schedules[0].1[0].status = ScheduleRunStatus::Failed;
-    assert!(status.problem().contains("was Failed, by the log execution Some(1) ended with Some(TreeCompleted)"));
+    assert!(
+        status.problem().contains("was Failed, by the log execution Some(1) ended with Some(TreeCompleted)")
+    );
     let mut count = history().await;
     count.holdings.schedules[0].0.schedule.run_count = 5;
     assert!(count.problem().contains("5 runs are counted, 2 are on record"));
