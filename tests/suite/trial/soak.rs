@@ -39,7 +39,7 @@ pub struct Soak {
 }
 
 /// One measurement.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Measured {
     /// Tasks that had completed.
     pub tasks: u64,
