@@ -67,7 +67,10 @@ fn main() {
 }
 
 fn show(database: &str, parts: &[Part]) {
-    println!("\n{database}, batches of {BATCH}, µs a row\n{:<28}{:>8}{:>8}{:>8}", "part", "ours", "floor", "ratio");
+    println!(
+        "\n{database}, batches of {BATCH}, µs a row\n{:<28}{:>8}{:>8}{:>8}",
+        "part", "ours", "floor", "ratio"
+    );
     for part in parts {
         let (ours, floor) = (median(&part.ours), median(&part.floor));
         println!("{:<28}{ours:>8.2}{floor:>8.2}{:>8.2}", part.name, ours / floor);
@@ -85,8 +88,12 @@ fn micros(time: Duration, rows: u32) -> f64 {
 }
 
 async fn measure(url: &str, mut bare: Bare) -> [Part; 4] {
-    let mut parts =
-        [Part::new("insert, one transaction"), Part::new("claim"), Part::new("record"), Part::new("read events")];
+    let mut parts = [
+        Part::new("insert, one transaction"),
+        Part::new("claim"),
+        Part::new("record"),
+        Part::new("read events"),
+    ];
     let [insert, claim, record, read] = &mut parts;
     let options = StoreOptions { durability: Durability::Normal, ..StoreOptions::default() };
     let store = open(url, options).await.expect("a store");
@@ -120,7 +127,10 @@ async fn measure(url: &str, mut bare: Bare) -> [Part; 4] {
         let events = store.events(query).await.expect("events");
         read.ours.push(micros(began.elapsed(), READ));
         after = events.last().expect("an event").seq;
-        read.floor.push(micros(bare.run(&format!("SELECT * FROM events WHERE seq > {at} ORDER BY seq LIMIT {READ}")).await, READ));
+        read.floor.push(micros(
+            bare.run(&format!("SELECT * FROM events WHERE seq > {at} ORDER BY seq LIMIT {READ}")).await,
+            READ,
+        ));
     }
     parts
 }

@@ -133,7 +133,9 @@ fn calls(criterion: &mut Criterion) {
         group.measurement_time(Duration::from_secs(5));
         match isolation {
             Isolation::Call => {
-                group.bench_function("bare wasmtime", |bencher| bencher.to_async(&runtime).iter(|| bare.call()));
+                group.bench_function("bare wasmtime", |bencher| {
+                    bencher.to_async(&runtime).iter(|| bare.call())
+                });
             }
             _ => {
                 let one = tokio::sync::Mutex::new(runtime.block_on(bare.instance()));

@@ -43,10 +43,12 @@ fn every_scenario_gives_its_rows() {
     let rows = rows(&["--bare"]);
     check(&rows);
     let expected = [
-        "flat", "flat", "diamonds", "diamonds", "tree", "chain", "fan-out", "server", "one", "flow", "server", "tree",
+        "flat", "flat", "diamonds", "diamonds", "tree", "chain", "fan-out", "server", "one", "flow",
+        "server", "tree",
     ];
     assert_eq!(names(&rows), expected);
-    let bars = rows.iter().flat_map(|row| row["figures"].as_array().unwrap()).filter(|f| f["bar"].is_object());
+    let bars =
+        rows.iter().flat_map(|row| row["figures"].as_array().unwrap()).filter(|f| f["bar"].is_object());
     assert!(bars.count() > 10);
 }
 
@@ -84,11 +86,13 @@ fn other_programs_are_run_where_they_are_installed_and_named_where_not() {
     );
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let contestants = |contest: usize| document["contests"][contest]["contestants"].as_array().unwrap().clone();
+    let contestants =
+        |contest: usize| document["contests"][contest]["contestants"].as_array().unwrap().clone();
     let (queue, trees) = (contestants(0), contestants(2));
     assert!(queue[0]["figures"][0]["value"].as_f64().unwrap() > 0.0);
     assert_eq!((&queue[2]["installed"], &queue[2]["figures"]), (&json!(false), &json!([])));
     assert_eq!((&trees[1]["installed"], &trees[1]["figures"][0]["value"]), (&json!(true), &json!(8000.0)));
-    let (ours, ratio) = (trees[0]["figures"][0]["value"].as_f64().unwrap(), trees[1]["figures"][0]["ratio"].as_f64());
+    let (ours, ratio) =
+        (trees[0]["figures"][0]["value"].as_f64().unwrap(), trees[1]["figures"][0]["ratio"].as_f64());
     assert!((ratio.unwrap() - 8000.0 / ours).abs() < 0.001);
 }

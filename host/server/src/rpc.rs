@@ -72,10 +72,13 @@ async fn one(app: &App, door: Door, closing: Option<Extension<Closing>>, parsed:
         Ok(Reply::Parts(parts)) => {
             let (head, tail) = envelope::around(&id);
             let parts: Vec<String> = std::iter::once(head).chain(parts).chain([tail.to_owned()]).collect();
-            json(StatusCode::OK, match parts.iter().map(String::len).sum::<usize>() <= COPY_LIMIT {
-                true => Body::from(parts.concat()),
-                false => in_parts(parts.into_iter().map(Bytes::from)),
-            })
+            json(
+                StatusCode::OK,
+                match parts.iter().map(String::len).sum::<usize>() <= COPY_LIMIT {
+                    true => Body::from(parts.concat()),
+                    false => in_parts(parts.into_iter().map(Bytes::from)),
+                },
+            )
         }
         Ok(Reply::Stream(of)) => {
             sse::response(app, &id, of, place, closing.map(|Extension(closing)| closing))

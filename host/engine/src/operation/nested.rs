@@ -46,7 +46,14 @@ pub(super) struct TreeText {
 impl TreeText {
     /// Nothing yet.
     pub fn new(format: TreeFormat) -> Self {
-        Self { format, parts: Vec::new(), text: String::new(), root: None, open: Vec::new(), first_child: true }
+        Self {
+            format,
+            parts: Vec::new(),
+            text: String::new(),
+            root: None,
+            open: Vec::new(),
+            first_child: true,
+        }
     }
 
     /// Whether there was no task.

@@ -7,9 +7,9 @@ use apflow_core::task::{Attempt, Task};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Reply;
 use super::nested::{TreeFormat, TreeText};
 use super::params::{Id, Limit, StatusList, TaskRef};
-use super::Reply;
 use crate::usecase::clone::through;
 use crate::{Engine, Explanation};
 

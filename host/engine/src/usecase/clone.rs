@@ -77,7 +77,10 @@ impl Engine {
     }
 
     /// What links read through to, by id.
-    pub(crate) async fn originals<'t>(&self, links: impl Iterator<Item = &'t Task>) -> Result<HashMap<TaskId, Task>> {
+    pub(crate) async fn originals<'t>(
+        &self,
+        links: impl Iterator<Item = &'t Task>,
+    ) -> Result<HashMap<TaskId, Task>> {
         let mut ids: Vec<TaskId> = links.filter_map(|link| link.original_task_id.clone()).collect();
         ids.sort_unstable();
         ids.dedup();
