@@ -122,7 +122,7 @@ async fn measure(url: &str, mut bare: Bare) -> [Part; 4] {
     }
     let mut after = Seq(0);
     for at in (0..TREES * TREE).step_by(READ as usize) {
-        let query = EventQuery { after, tree: None, kinds: Vec::new(), limit: READ };
+        let query = EventQuery { after, limit: READ, ..EventQuery::default() };
         let began = Instant::now();
         let events = store.events(query).await.expect("events");
         read.ours.push(micros(began.elapsed(), READ));

@@ -211,8 +211,12 @@ async fn every_event_arrives_in_order_although_the_host_is_killed() {
 
 #[tokio::test]
 async fn on_postgres_every_event_arrives_in_order_although_the_host_is_killed() {
-    arrives_in_order(Setup { config: OPEN.into(), database: Some(Database::new()), ..Setup::default() })
-        .await;
+    arrives_in_order(Setup {
+        config: OPEN.into(),
+        database: Some(Arc::new(Database::new())),
+        ..Setup::default()
+    })
+    .await;
 }
 
 async fn arrives_in_order(setup: Setup) {
