@@ -22,8 +22,20 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// Tasks of the trees that the original gets; more take it minutes.
 const SMALL: u32 = 100;
 
+/// What programs are compared in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kind {
+    /// Independent jobs in a queue on PostgreSQL: graphile-worker
+    Queue,
+    /// A durable flow of three steps, one client: Restate
+    Flow,
+    /// A small tree and a chain: the Python original; takes minutes
+    Trees,
+}
+
 /// The same work for several programs.
 struct Contest {
+    kind: Kind,
     what: String,
     /// The figures that each gives.
     figures: &'static [Measure],
@@ -82,7 +94,8 @@ pub async fn run(args: &BenchArgs, config: &Config) -> Result<(), Failure> {
     }
     let folder = yardsticks(args)?;
     let mut outcomes = Vec::new();
-    for contest in contests(args, config, &folder) {
+    let wanted = |contest: &Contest| args.contest.is_empty() || args.contest.contains(&contest.kind);
+    for contest in contests(args, config, &folder).into_iter().filter(wanted) {
         let outcome = contest.hold(args.rounds, config, &folder).await?;
         outcomes.push((contest, outcome));
     }
@@ -126,6 +139,7 @@ fn contests(args: &BenchArgs, config: &Config, folder: &Path) -> Vec<Contest> {
     });
     vec![
         Contest {
+            kind: Kind::Queue,
             what: format!("{} independent jobs, PostgreSQL", args.tasks),
             figures: QUEUE,
             contestants: vec![
@@ -139,6 +153,7 @@ fn contests(args: &BenchArgs, config: &Config, folder: &Path) -> Vec<Contest> {
             ],
         },
         Contest {
+            kind: Kind::Flow,
             what: "durable flow of three steps, one client".into(),
             figures: FLOW,
             contestants: vec![
@@ -148,6 +163,7 @@ fn contests(args: &BenchArgs, config: &Config, folder: &Path) -> Vec<Contest> {
             ],
         },
         Contest {
+            kind: Kind::Trees,
             what: format!("tree of {SMALL} and chain of {SMALL}"),
             figures: TREES,
             contestants: vec![
@@ -165,8 +181,10 @@ impl Contest {
     /// All rounds, in each of which all contestants take their turn.
     async fn hold(&self, rounds: u32, config: &Config, folder: &Path) -> Result<Outcome, Failure> {
         let mut outcome = Outcome::new();
-        for _ in 0..rounds {
+        for round in 1..=rounds {
             for (place, (name, contestant)) in self.contestants.iter().enumerate() {
+                // The whole takes minutes.
+                eprintln!("round {round} of {rounds}, {}: {name}", self.what);
                 let figures = match contestant {
                     Contestant::Ours(work, config) => work.perform(config).await?,
                     Contestant::Other(driver) if driver.program.exists() => {
@@ -300,7 +318,8 @@ mod tests {
 
     #[test]
     fn the_ratio_says_how_much_better_the_first_is() {
-        let contest = |figures| Contest { what: String::new(), figures, contestants: Vec::new() };
+        let contest =
+            |figures| Contest { kind: Kind::Queue, what: String::new(), figures, contestants: Vec::new() };
         let outcome = Outcome::from([
             (0, vec![vec![30.0, 1.0], vec![20.0, 1.0], vec![10.0, 1.0]]),
             (1, vec![vec![5.0, 1.0], vec![4.0, 1.0], vec![90.0, 1.0]]),

@@ -72,6 +72,9 @@ pub struct BenchArgs {
     /// Measure beside other programs instead, in turns; what is not installed is left out and named
     #[arg(long, conflicts_with = "scenario")]
     compare: bool,
+    /// What to compare in; several with commas between them [default: all]
+    #[arg(long, value_enum, value_delimiter = ',', requires = "compare")]
+    contest: Vec<compare::Kind>,
     /// Where `cargo xtask yardsticks` has put the other programs [default: ~/.cache/apflow/yardsticks]
     #[arg(long, value_name = "DIR", requires = "compare")]
     yardsticks: Option<PathBuf>,
