@@ -77,7 +77,7 @@ async fn a_locked_file_is_told_and_the_host_goes_on_when_it_is_free() {
 }
 
 /// Exit code and error of a host that does not start.
-fn refused_start(mut command: Command, url: &str) -> (Option<i32>, String) {
+pub fn refused_start(mut command: Command, url: &str) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().unwrap();
     command.args(["serve", "--port", "0", "--database-url", url, "--log-level", "error"]);
     let output = command.arg("--plugins").arg(shipped()).current_dir(folder.path()).output().unwrap();

@@ -6,6 +6,7 @@
 //! looked at by [`Store::turn`]. A tree has at most one execution at a time.
 
 mod gates;
+mod peers;
 mod schedules;
 mod turn;
 mod webhooks;
@@ -31,6 +32,7 @@ use crate::tree::NewTree;
 pub use crate::progress::{Progress, StatusCounts};
 pub use crate::receipt::InsertedOnce;
 pub use gates::GateStore;
+pub use peers::{PeerStore, PeerWord};
 pub use schedules::{CompleteSchedule, DueSchedules, Fired, ScheduleStore};
 pub use turn::{
     ClaimedRun, DependencyResult, FinishedRun, ProgressReport, RunOutcome, TreeEnd, Turn, TurnOutcome,
@@ -302,7 +304,7 @@ pub struct Opened {
 
 /// Durable storage of trees, runs and events.
 #[async_trait]
-pub trait Store: ScheduleStore + GateStore + WebhookStore {
+pub trait Store: ScheduleStore + GateStore + PeerStore + WebhookStore {
     /// Writes a tree and its schedule; with `execute` it is armed in the same transaction. Appends `tree.created` (and `tree.started`).
     ///
     /// # Errors
@@ -428,6 +430,9 @@ pub trait Store: ScheduleStore + GateStore + WebhookStore {
     async fn trim_events(&self, request: TrimRequest) -> Result<Trimmed>;
 
     /// Opens a session of this node with the next epoch and takes back the runs of its older sessions: they are ready again, at once.
+    ///
+    /// # Errors
+    /// `InvalidParams` if another process that is alive has the name of the node.
     async fn open_session(
         &self,
         node: &crate::id::NodeId,

@@ -125,6 +125,10 @@ impl Dispatcher {
         for claimed in outcome.claimed {
             self.start(claimed);
         }
+        self.shared.runs.turn_ended();
+        if outcome.more && self.shared.runs.free() == 0 {
+            self.shared.outbox.work();
+        }
         if !outcome.ended.is_empty() {
             hooks::trees_ended(&self.shared, &outcome.ended);
             self.shared.schedules.executions_ended();

@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use crate::breakers::Breakers;
 use crate::events::EventHub;
 use crate::inbox::Inbox;
+use crate::maintenance::peers::Outbox;
 use crate::maintenance::schedules::ScheduleBell;
 use crate::runs::Runs;
 use crate::schema::Schemas;
@@ -105,6 +106,8 @@ pub(crate) struct Shared {
     pub(crate) schedules: ScheduleBell,
     /// Rung when an execution has begun.
     pub(crate) deadlines: Notify,
+    /// What other hosts are to be told.
+    pub(crate) outbox: Outbox,
     /// Wakes the loop that delivers webhooks.
     pub(crate) webhooks: Notify,
     pub(crate) breakers: Breakers,
@@ -188,6 +191,7 @@ impl Engine {
             runs: Runs::new(options.max_concurrent_runs),
             schedules: ScheduleBell::default(),
             deadlines: Notify::new(),
+            outbox: Outbox::default(),
             webhooks: Notify::new(),
             breakers: Breakers::new(options.breaker),
             store,
@@ -209,6 +213,8 @@ impl Engine {
             tokio::spawn(maintenance::collectors::run(Arc::clone(&shared))),
             tokio::spawn(maintenance::schedules::run(Arc::clone(&shared))),
             tokio::spawn(maintenance::deadlines::run(Arc::clone(&shared))),
+            tokio::spawn(maintenance::peers::tell(Arc::clone(&shared))),
+            tokio::spawn(maintenance::peers::hear(Arc::clone(&shared))),
             tokio::spawn(maintenance::retention::run(Arc::clone(&shared))),
             tokio::spawn(maintenance::webhooks::run(Arc::clone(&shared))),
         ];

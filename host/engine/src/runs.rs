@@ -1,6 +1,6 @@
 //! The runs of this node: how many there are, and how to interrupt one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use apflow_core::id::{TaskKey, Token};
@@ -9,8 +9,11 @@ use tokio::task::AbortHandle;
 #[derive(Debug, Default)]
 struct Table {
     active: HashMap<TaskKey, (Token, AbortHandle)>,
-    /// Claims whose token was revoked before their run was registered, or after it ended and before it was recorded.
-    revoked: HashSet<(TaskKey, Token)>,
+    /// Claims whose token was revoked before their run was registered, or after it ended and before it was recorded; with
+    /// the number of the turn that was under way. Runs of other hosts are among them, so none is kept for longer than it
+    /// can matter: a claim that somebody could revoke was committed by that turn at the latest.
+    revoked: HashMap<(TaskKey, Token), u64>,
+    turn: u64,
 }
 
 /// Holds every run from its claim to its end.
@@ -46,7 +49,7 @@ impl Runs {
     /// been revoked since the claim.
     pub(crate) fn start(&self, key: TaskKey, token: Token, spawn: impl FnOnce() -> AbortHandle) {
         let mut table = self.table();
-        if !table.revoked.remove(&(key, token)) {
+        if table.revoked.remove(&(key, token)).is_none() {
             let handle = spawn();
             table.active.insert(key, (token, handle));
         }
@@ -75,9 +78,18 @@ impl Runs {
                 }
             }
             _ => {
-                table.revoked.insert((key, token));
+                let turn = table.turn;
+                table.revoked.insert((key, token), turn);
             }
         }
+    }
+
+    /// A turn has ended, and what it claimed has been started.
+    pub(crate) fn turn_ended(&self) {
+        let mut table = self.table();
+        let ended = table.turn;
+        table.revoked.retain(|_, turn| *turn == ended);
+        table.turn += 1;
     }
 
     pub(crate) fn abort_all(&self) {

@@ -8,8 +8,8 @@ use std::future::Future;
 use apflow_core::clock::Timestamp;
 use apflow_core::error::{Error, Result};
 use apflow_core::event::Event;
-use apflow_core::id::{Seq, TaskId, TreeKey};
-use apflow_core::store::{EventQuery, Inserted, Turn, TurnOutcome};
+use apflow_core::id::{NodeId, Seq, TaskId, TreeKey};
+use apflow_core::store::{EventQuery, Inserted, PeerWord, Turn, TurnOutcome};
 use apflow_core::tree::NewTree;
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
@@ -58,6 +58,15 @@ pub(crate) trait Database: fmt::Debug + Send + Sync + 'static {
 
     /// [`apflow_core::store::Store::last_seq`].
     fn last_seq(&self) -> impl Future<Output = Result<Seq>> + Send;
+
+    /// Takes the name of a node for this process, so that no other has it while this one lives.
+    fn take_name(&self, node: &NodeId, now: Timestamp) -> impl Future<Output = Result<()>> + Send;
+
+    /// [`apflow_core::store::PeerStore::tell_peers`].
+    fn tell_peers(&self, from: &NodeId, word: &PeerWord) -> impl Future<Output = Result<()>> + Send;
+
+    /// [`apflow_core::store::PeerStore::hear_peers`].
+    fn hear_peers(&self) -> impl Future<Output = Result<(NodeId, PeerWord)>> + Send;
 }
 
 /// An open transaction; dropped without [`Work::end`] it is rolled back.

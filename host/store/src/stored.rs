@@ -13,8 +13,8 @@ use apflow_core::schedule::{ScheduleFilter, ScheduleRun};
 use apflow_core::store::{
     CancelRequest, Cancellation, CompleteSchedule, Deleted, DeliveryRecord, DueSchedules, DueWebhooks,
     EventQuery, ExecuteRequest, Execution, Expiration, Fired, GateStore, Inserted, InsertedOnce, NewWebhook,
-    Opened, Page, Progress, QueueFacts, ScheduleStore, StatusCounts, Store, TaskFilter, TaskPatch, TreeState,
-    Turn, TurnOutcome, WebhookChange, WebhookStore,
+    Opened, Page, PeerStore, PeerWord, Progress, QueueFacts, ScheduleStore, StatusCounts, Store, TaskFilter,
+    TaskPatch, TreeState, Turn, TurnOutcome, WebhookChange, WebhookStore,
 };
 use apflow_core::task::{Attempt, Task};
 use apflow_core::tree::NewTree;
@@ -176,6 +176,17 @@ impl<D: Database> GateStore for Stored<D> {
 
     async fn gates(&self) -> Result<Vec<Gate>> {
         gates::list(&self.0).await
+    }
+}
+
+#[async_trait]
+impl<D: Database> PeerStore for Stored<D> {
+    async fn tell_peers(&self, from: &NodeId, word: &PeerWord) -> Result<()> {
+        self.0.tell_peers(from, word).await
+    }
+
+    async fn hear_peers(&self) -> Result<(NodeId, PeerWord)> {
+        self.0.hear_peers().await
     }
 }
 

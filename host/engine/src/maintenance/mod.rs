@@ -2,6 +2,7 @@
 
 pub(crate) mod collectors;
 pub(crate) mod deadlines;
+pub(crate) mod peers;
 pub(crate) mod retention;
 pub(crate) mod schedules;
 pub(crate) mod session;

@@ -11,6 +11,7 @@ use crate::hooks;
 
 /// Stops the runs of tasks that the store has taken out of their executions, and tells everyone.
 pub(crate) fn withdrawn(shared: &Arc<Shared>, interrupted: Vec<(TaskKey, Token)>, ended: Vec<TreeEnd>) {
+    shared.outbox.revoked(&interrupted);
     for (key, token) in interrupted {
         shared.runs.interrupt(key, token);
     }

@@ -51,6 +51,7 @@ impl Engine {
 
     pub(crate) fn started(&self, tree_id: &TreeId) {
         self.0.work_appeared();
+        self.0.outbox.work();
         self.0.deadlines.notify_one();
         let event = hooks::tree_event(HookPoint::TreeStarted, self.0.now(), tree_id.clone(), json!({}));
         hooks::tell(&self.0, event);

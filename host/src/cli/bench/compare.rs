@@ -51,8 +51,12 @@ struct Measure {
 }
 
 enum Contestant {
-    Ours(Work, Config),
+    Ours(Work, Box<Config>),
     Other(Driver),
+}
+
+fn ours(work: Work, config: Config) -> Contestant {
+    Contestant::Ours(work, Box::new(config))
 }
 
 /// What we do in a contest.
@@ -143,11 +147,8 @@ fn contests(args: &BenchArgs, config: &Config, folder: &Path) -> Vec<Contest> {
             what: format!("{} independent jobs, PostgreSQL", args.tasks),
             figures: QUEUE,
             contestants: vec![
-                ("apflow", Contestant::Ours(Work::Queue(args.tasks), config.clone())),
-                (
-                    "apflow, shared instances",
-                    Contestant::Ours(Work::Queue(args.tasks), local::sharing(config)),
-                ),
+                ("apflow", ours(Work::Queue(args.tasks), config.clone())),
+                ("apflow, shared instances", ours(Work::Queue(args.tasks), local::sharing(config))),
                 ("graphile-worker, plain", queue("plain")),
                 ("graphile-worker, batching", queue("batching")),
             ],
@@ -157,8 +158,8 @@ fn contests(args: &BenchArgs, config: &Config, folder: &Path) -> Vec<Contest> {
             what: "durable flow of three steps, one client".into(),
             figures: FLOW,
             contestants: vec![
-                ("apflow, SQLite", Contestant::Ours(Work::Flow(args.requests), file.clone())),
-                ("apflow, PostgreSQL", Contestant::Ours(Work::Flow(args.requests), config.clone())),
+                ("apflow, SQLite", ours(Work::Flow(args.requests), file.clone())),
+                ("apflow, PostgreSQL", ours(Work::Flow(args.requests), config.clone())),
                 ("Restate", flow),
             ],
         },
@@ -167,7 +168,7 @@ fn contests(args: &BenchArgs, config: &Config, folder: &Path) -> Vec<Contest> {
             what: format!("tree of {SMALL} and chain of {SMALL}"),
             figures: TREES,
             contestants: vec![
-                ("apflow, SQLite", Contestant::Ours(Work::Trees, file)),
+                ("apflow, SQLite", ours(Work::Trees, file)),
                 ("apflow 0.18.2 (Python), DuckDB", original),
             ],
         },

@@ -84,6 +84,12 @@ impl Target {
             .connect_lazy_with(self.connect.clone())
     }
 
+    /// A connection that only listens.
+    pub fn ear(&self) -> PgPool {
+        let options = PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE);
+        options.max_lifetime(None).idle_timeout(None).connect_lazy_with(self.connect.clone())
+    }
+
     /// One statement on a connection of its own.
     async fn execute(&self, connect: &PgConnectOptions, text: String) -> Result<()> {
         let done = async {

@@ -6,6 +6,7 @@ mod code;
 mod connect;
 mod insert;
 mod log;
+mod peers;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -18,6 +19,7 @@ use tokio::sync::Mutex;
 use connect::Target;
 pub(crate) use connect::{create_beside, remove, schema_version};
 use log::Log;
+use peers::Peers;
 use turn::Turner;
 
 use crate::StoreOptions;
@@ -40,6 +42,9 @@ pub(crate) struct PostgresStore {
     writers: PgPool,
     /// What reads; the only connections whose plans follow statistics.
     readers: PgPool,
+    /// What listens; one connection.
+    ears: PgPool,
+    peers: Peers,
     turner: Mutex<Turner>,
     log: Log,
 }
@@ -50,6 +55,8 @@ impl PostgresStore {
         let target = Target::of(url, options)?;
         target.prepare().await?;
         let (writers, readers) = (target.pool(connect::Role::Writer), target.pool(connect::Role::Reader));
-        Ok(Self { target, writers, readers, turner: Mutex::default(), log: Log::default() })
+        let ears = target.ear();
+        let (peers, turner, log) = (Peers::default(), Mutex::default(), Log::default());
+        Ok(Self { target, writers, readers, ears, peers, turner, log })
     }
 }

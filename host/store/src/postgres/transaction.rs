@@ -3,15 +3,15 @@
 use apflow_core::clock::Timestamp;
 use apflow_core::error::Result;
 use apflow_core::event::Event;
-use apflow_core::id::{Seq, TaskId, TreeKey};
-use apflow_core::store::{EventQuery, Inserted, Turn, TurnOutcome};
+use apflow_core::id::{NodeId, Seq, TaskId, TreeKey};
+use apflow_core::store::{EventQuery, Inserted, PeerWord, Turn, TurnOutcome};
 use apflow_core::tree::NewTree;
 use futures::StreamExt as _;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres, SqlStr, Transaction};
 
-use super::{PostgresStore, insert, turn};
+use super::{PostgresStore, insert, peers, turn};
 use crate::database::{Argument, Database, Dialect, Failure, Step, Work, sql};
 use crate::error::store;
 use crate::rows::to_json;
@@ -64,6 +64,18 @@ impl Database for PostgresStore {
 
     async fn last_seq(&self) -> Result<Seq> {
         self.log.last_seq(self).await
+    }
+
+    async fn take_name(&self, node: &NodeId, now: Timestamp) -> Result<()> {
+        peers::take_name(self, node, now).await
+    }
+
+    async fn tell_peers(&self, from: &NodeId, word: &PeerWord) -> Result<()> {
+        peers::tell(self, from, word).await
+    }
+
+    async fn hear_peers(&self) -> Result<(NodeId, PeerWord)> {
+        peers::hear(self).await
     }
 }
 

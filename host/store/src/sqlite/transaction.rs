@@ -10,8 +10,8 @@ use std::sync::Arc;
 use apflow_core::clock::Timestamp;
 use apflow_core::error::Result;
 use apflow_core::event::Event;
-use apflow_core::id::{Seq, TaskId, TreeKey};
-use apflow_core::store::{EventQuery, Inserted, Turn, TurnOutcome};
+use apflow_core::id::{NodeId, Seq, TaskId, TreeKey};
+use apflow_core::store::{EventQuery, Inserted, PeerWord, Turn, TurnOutcome};
 use apflow_core::tree::NewTree;
 use futures::{FutureExt, StreamExt};
 use sqlx::query::Query;
@@ -157,6 +157,19 @@ impl Database for SqliteStore {
 
     async fn last_seq(&self) -> Result<Seq> {
         events::newest(self, Seq(i64::MAX)).await
+    }
+
+    /// A file is used by one host, which has taken it before it came here.
+    async fn take_name(&self, _: &NodeId, _: Timestamp) -> Result<()> {
+        Ok(())
+    }
+
+    async fn tell_peers(&self, _: &NodeId, _: &PeerWord) -> Result<()> {
+        Ok(())
+    }
+
+    async fn hear_peers(&self) -> Result<(NodeId, PeerWord)> {
+        std::future::pending().await
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) async fn open(
     until: Timestamp,
     now: Timestamp,
 ) -> Result<Opened> {
+    database.take_name(node, now).await?;
     let (epoch, rescued) =
         take_back(database, Step::OpenSession, arguments![now, node.as_str(), until]).await?;
     Ok(Opened { session: Session { node: node.clone(), epoch }, rescued })

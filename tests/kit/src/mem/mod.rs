@@ -34,8 +34,8 @@ use apflow_core::receipt::{NewReceipt, Receipt};
 use apflow_core::retention::{Consumer, LogFacts, TrimRequest, Trimmed};
 use apflow_core::store::{
     CancelRequest, Cancellation, Deleted, EventQuery, ExecuteRequest, Execution, Expiration, GateStore,
-    Inserted, InsertedOnce, Opened, Page, Progress, QueueFacts, StatusCounts, Store, TaskFilter, TaskPatch,
-    TreeState, Turn, TurnOutcome,
+    Inserted, InsertedOnce, Opened, Page, PeerStore, PeerWord, Progress, QueueFacts, StatusCounts, Store,
+    TaskFilter, TaskPatch, TreeState, Turn, TurnOutcome,
 };
 use apflow_core::task::{Attempt, Task, TreeStatus};
 use apflow_core::tree::NewTree;
@@ -197,6 +197,17 @@ impl Store for MemStore {
     async fn set_cursor(&self, name: &str, cursor: Seq, now: Timestamp) -> Result<()> {
         self.state().cursors.insert(name.to_owned(), Consumer { cursor, seen_at: now });
         Ok(())
+    }
+}
+
+#[async_trait]
+impl PeerStore for MemStore {
+    async fn tell_peers(&self, _: &NodeId, _: &PeerWord) -> Result<()> {
+        Ok(())
+    }
+
+    async fn hear_peers(&self) -> Result<(NodeId, PeerWord)> {
+        std::future::pending().await
     }
 }
 
