@@ -156,7 +156,8 @@ async fn turn(
     claim: u32,
 ) -> (Duration, Vec<ClaimedRun>) {
     let now = SystemClock.now();
-    let turn = Turn { session: session.clone(), now, finished, progress: Vec::new(), claim };
+    let turn =
+        Turn { session: session.clone(), now, finished, progress: Vec::new(), claim, started_first: false };
     let began = Instant::now();
     let outcome = store.turn(turn).await.expect("a turn");
     (began.elapsed(), outcome.claimed)

@@ -164,7 +164,7 @@ async fn runs_that_were_stopped_for_their_lease_run_again_when_the_database_is_b
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_without_a_free_connection_is_told_and_the_host_goes_on_when_there_is_one() {
-    let postgres = postgres::Server::own_with(&["max_connections=8"]);
+    let postgres = postgres::Server::own_with(&["max_connections=10"]);
     let server = on_own_server(&postgres).await;
     let database = server.database_url();
     let mut operator = PgConnection::connect(&database).await.unwrap();

@@ -239,7 +239,7 @@ async fn every_documented_change_is_possible() {
     let changes = json!({
         "task_id": "a", "name": "n", "status": "pending", "priority": 0, "inputs": {"x": 1}, "params": {"p": 1},
         "executor": "scripted", "schemas": {}, "dependencies": ["b"], "description": "d", "metadata": {"m": 1},
-        "retry": {"max_attempts": 2}, "timeout_ms": 5,
+        "retry": {"max_attempts": 2}, "timeout_ms": 5, "concurrency_key": "k",
     });
     // Of a root only.
     let schedule = json!({
@@ -247,6 +247,7 @@ async fn every_documented_change_is_possible() {
         "schedule_start_at": "2030-01-01T00:00:00Z", "schedule_end_at": "2031-01-01T00:00:00Z",
         "schedule_timezone": "Asia/Tokyo", "schedule_missed": "all", "schedule_overlap": "queue", "max_runs": 9,
         "next_run_at": "2030-06-01T00:00:00Z", "last_run_at": "2029-01-01T00:00:00Z", "run_count": 2,
+        "deadline_ms": 9,
     });
     let documented: Vec<&String> = update["params"]["properties"].as_object().unwrap().keys().collect();
     let mut sent: Vec<&String> =
@@ -257,7 +258,7 @@ async fn every_documented_change_is_possible() {
     documented_sorted.sort();
     assert_eq!(documented_sorted, sent);
     let task = server.result("tasks.update", changes.clone()).await;
-    for field in ["name", "priority", "inputs", "description", "metadata", "timeout_ms"] {
+    for field in ["name", "priority", "inputs", "description", "metadata", "timeout_ms", "concurrency_key"] {
         assert_eq!(task[field], changes[field], "{field}");
     }
     assert_eq!(task["dependencies"][0]["id"], "b");
