@@ -134,7 +134,7 @@ fn calls(criterion: &mut Criterion) {
         match isolation {
             Isolation::Call => {
                 group.bench_function("bare wasmtime", |bencher| {
-                    bencher.to_async(&runtime).iter(|| bare.call())
+                    bencher.to_async(&runtime).iter(|| bare.call());
                 });
             }
             _ => {
