@@ -55,10 +55,6 @@ enum Contestant {
     Other(Driver),
 }
 
-fn ours(work: Work, config: Config) -> Contestant {
-    Contestant::Ours(work, Box::new(config))
-}
-
 /// What we do in a contest.
 enum Work {
     Queue(u32),
@@ -123,6 +119,7 @@ fn yardsticks(args: &BenchArgs) -> Result<PathBuf, Failure> {
 fn contests(args: &BenchArgs, config: &Config, folder: &Path) -> Vec<Contest> {
     let mut file = config.clone();
     DEFAULT_URL.clone_into(&mut file.database.url);
+    let ours = |work, config: &Config| Contestant::Ours(work, Box::new(config.clone()));
     let node = |package: &str, script, arguments: &[String], wants_database| {
         Contestant::Other(Driver {
             program: folder.join("node_modules").join(package),
@@ -147,8 +144,8 @@ fn contests(args: &BenchArgs, config: &Config, folder: &Path) -> Vec<Contest> {
             what: format!("{} independent jobs, PostgreSQL", args.tasks),
             figures: QUEUE,
             contestants: vec![
-                ("apflow", ours(Work::Queue(args.tasks), config.clone())),
-                ("apflow, shared instances", ours(Work::Queue(args.tasks), local::sharing(config))),
+                ("apflow", ours(Work::Queue(args.tasks), config)),
+                ("apflow, shared instances", ours(Work::Queue(args.tasks), &local::sharing(config))),
                 ("graphile-worker, plain", queue("plain")),
                 ("graphile-worker, batching", queue("batching")),
             ],
@@ -158,8 +155,8 @@ fn contests(args: &BenchArgs, config: &Config, folder: &Path) -> Vec<Contest> {
             what: "durable flow of three steps, one client".into(),
             figures: FLOW,
             contestants: vec![
-                ("apflow, SQLite", ours(Work::Flow(args.requests), file.clone())),
-                ("apflow, PostgreSQL", ours(Work::Flow(args.requests), config.clone())),
+                ("apflow, SQLite", ours(Work::Flow(args.requests), &file)),
+                ("apflow, PostgreSQL", ours(Work::Flow(args.requests), config)),
                 ("Restate", flow),
             ],
         },
@@ -168,7 +165,7 @@ fn contests(args: &BenchArgs, config: &Config, folder: &Path) -> Vec<Contest> {
             what: format!("tree of {SMALL} and chain of {SMALL}"),
             figures: TREES,
             contestants: vec![
-                ("apflow, SQLite", ours(Work::Trees, file)),
+                ("apflow, SQLite", ours(Work::Trees, &file)),
                 ("apflow 0.18.2 (Python), DuckDB", original),
             ],
         },
