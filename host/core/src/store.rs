@@ -429,6 +429,9 @@ pub trait Store: ScheduleStore + GateStore + PeerStore + WebhookStore {
     /// newest event always stays, so that no position is given twice.
     async fn trim_events(&self, request: TrimRequest) -> Result<Trimmed>;
 
+    /// Does what the database needs from time to time to stay as fast as it is; cheap where nothing is to be done.
+    async fn tidy(&self) -> Result<()>;
+
     /// Opens a session of this node with the next epoch and takes back the runs of its older sessions: they are ready again, at once.
     ///
     /// # Errors

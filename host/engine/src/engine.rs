@@ -216,6 +216,7 @@ impl Engine {
             tokio::spawn(maintenance::peers::tell(Arc::clone(&shared))),
             tokio::spawn(maintenance::peers::hear(Arc::clone(&shared))),
             tokio::spawn(maintenance::retention::run(Arc::clone(&shared))),
+            tokio::spawn(maintenance::tidying::run(Arc::clone(&shared))),
             tokio::spawn(maintenance::webhooks::run(Arc::clone(&shared))),
         ];
         *shared.loops() = loops;

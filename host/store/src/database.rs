@@ -59,6 +59,9 @@ pub(crate) trait Database: fmt::Debug + Send + Sync + 'static {
     /// [`apflow_core::store::Store::last_seq`].
     fn last_seq(&self) -> impl Future<Output = Result<Seq>> + Send;
 
+    /// [`apflow_core::store::Store::tidy`].
+    fn tidy(&self) -> impl Future<Output = Result<()>> + Send;
+
     /// Takes the name of a node for this process, so that no other has it while this one lives.
     fn take_name(&self, node: &NodeId, now: Timestamp) -> impl Future<Output = Result<()>> + Send;
 

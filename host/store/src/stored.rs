@@ -143,6 +143,10 @@ impl<D: Database> Store for Stored<D> {
         events::trim(&self.0, &request, newest).await
     }
 
+    async fn tidy(&self) -> Result<()> {
+        self.0.tidy().await
+    }
+
     async fn open_session(&self, node: &NodeId, until: Timestamp, now: Timestamp) -> Result<Opened> {
         session::open(&self.0, node, until, now).await
     }

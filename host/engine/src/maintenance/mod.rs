@@ -6,4 +6,5 @@ pub(crate) mod peers;
 pub(crate) mod retention;
 pub(crate) mod schedules;
 pub(crate) mod session;
+pub(crate) mod tidying;
 pub(crate) mod webhooks;

@@ -9,6 +9,7 @@ mod log;
 mod peers;
 #[cfg(test)]
 mod tests;
+mod tidy;
 mod transaction;
 mod turn;
 

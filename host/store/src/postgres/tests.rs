@@ -25,7 +25,7 @@ use crate::database::sql;
 use crate::stored::Stored;
 use crate::{latest_schema, schema_version};
 
-async fn store(database: &Database) -> Stored<PostgresStore> {
+pub(super) async fn store(database: &Database) -> Stored<PostgresStore> {
     Stored(PostgresStore::open(&database.url, StoreOptions::default()).await.unwrap())
 }
 

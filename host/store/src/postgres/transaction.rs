@@ -11,7 +11,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres, SqlStr, Transaction};
 
-use super::{PostgresStore, insert, peers, turn};
+use super::{PostgresStore, insert, peers, tidy, turn};
 use crate::database::{Argument, Database, Dialect, Failure, Step, Work, sql};
 use crate::error::store;
 use crate::rows::to_json;
@@ -64,6 +64,10 @@ impl Database for PostgresStore {
 
     async fn last_seq(&self) -> Result<Seq> {
         self.log.last_seq(self).await
+    }
+
+    async fn tidy(&self) -> Result<()> {
+        tidy::tidy(self).await
     }
 
     async fn take_name(&self, node: &NodeId, now: Timestamp) -> Result<()> {

@@ -57,15 +57,7 @@ impl Transaction<'_> {
         self.state.tasks[key].change(change)?;
         let place = self.state.move_to(key, Place::Idle);
         let row = &mut self.state.tasks[key];
-        let hold = match &place {
-            Place::Running(hold) => Some(hold),
-            Place::Idle
-            | Place::Blocked(_)
-            | Place::Waiting(_)
-            | Place::Ready(_)
-            | Place::Delayed(_)
-            | Place::Parked(..) => None,
-        };
+        let hold = place.hold();
         if hold.is_none() && (row.attempt > 0 || !row.history.is_empty()) {
             // The entry needs a number of its own, the newest one belongs to an attempt or to an earlier entry.
             row.attempt += 1;

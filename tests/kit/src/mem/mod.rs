@@ -174,6 +174,10 @@ impl Store for MemStore {
         Ok(trim(&mut self.state(), &request))
     }
 
+    async fn tidy(&self) -> Result<()> {
+        Ok(())
+    }
+
     async fn open_session(&self, node: &NodeId, until: Timestamp, now: Timestamp) -> Result<Opened> {
         session::open(&mut self.state(), node, until, now)
     }

@@ -44,6 +44,19 @@ impl Place {
     pub fn is_armed(&self) -> bool {
         !matches!(self, Self::Idle | Self::Blocked(_))
     }
+
+    /// The run that is under way.
+    pub fn hold(&self) -> Option<&Hold> {
+        match self {
+            Self::Running(hold) => Some(hold),
+            Self::Idle
+            | Self::Blocked(_)
+            | Self::Waiting(_)
+            | Self::Ready(_)
+            | Self::Delayed(_)
+            | Self::Parked(..) => None,
+        }
+    }
 }
 
 /// A gate.
@@ -113,15 +126,7 @@ pub(super) struct TaskRow {
 impl TaskRow {
     /// The run that holds the task now.
     pub fn hold(&self) -> Option<&Hold> {
-        match &self.place {
-            Place::Running(hold) => Some(hold),
-            Place::Idle
-            | Place::Blocked(_)
-            | Place::Waiting(_)
-            | Place::Ready(_)
-            | Place::Delayed(_)
-            | Place::Parked(..) => None,
-        }
+        self.place.hold()
     }
 
     pub fn rank(&self) -> Rank {

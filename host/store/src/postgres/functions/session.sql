@@ -1,4 +1,6 @@
--- Sessions of nodes; the rules are those of sqlite/session.rs. The order of locks: sessions, then trees, then runs.
+-- Sessions of nodes; the rules are those of sqlite/steps.rs. The order of locks: sessions, then trees, then runs. Who ends a
+-- session locks it FOR UPDATE, a turn FOR KEY SHARE: they wait for each other, and a renewal, which changes no key, waits
+-- for no turn, however long that is.
 
 -- Puts runs of a session back into the queue, where their execution put them, and gives their number; p_started_at, if it
 -- is not null, says which: those claimed at that time.
@@ -33,6 +35,7 @@ DECLARE
     v_session bigint;
     v_epoch   bigint;
 BEGIN
+    PERFORM 1 FROM sessions WHERE node = p_node FOR UPDATE;
     INSERT INTO sessions AS s (node, epoch, until, ended) VALUES (p_node, 1, p_until, 0)
         ON CONFLICT (node) DO UPDATE SET epoch = s.epoch + 1, until = excluded.until, ended = 0
     RETURNING s.n, s.epoch INTO v_session, v_epoch;
@@ -52,6 +55,7 @@ CREATE FUNCTION close_session(p_now bigint, p_node text, p_epoch bigint) RETURNS
 DECLARE
     v_session bigint;
 BEGIN
+    PERFORM 1 FROM sessions WHERE node = p_node AND epoch = p_epoch FOR UPDATE;
     UPDATE sessions SET ended = 2 WHERE node = p_node AND epoch = p_epoch AND ended = 0 RETURNING n INTO v_session;
     PERFORM take_back(p_now, ARRAY[v_session], NULL) WHERE v_session IS NOT NULL;
 END $$;
@@ -61,7 +65,7 @@ CREATE FUNCTION rescue(p_now bigint) RETURNS SETOF answer LANGUAGE plpgsql AS $$
 DECLARE
     v_sessions bigint[];
 BEGIN
-    PERFORM 1 FROM sessions WHERE ended = 0 AND until <= p_now ORDER BY n FOR NO KEY UPDATE;
+    PERFORM 1 FROM sessions WHERE ended = 0 AND until <= p_now ORDER BY n FOR UPDATE;
     WITH ended AS (
         UPDATE sessions SET ended = 1 WHERE ended = 0 AND until <= p_now RETURNING n
     )
@@ -75,7 +79,7 @@ CREATE FUNCTION give_back(p_now bigint, p_node text, p_epoch bigint, p_started_a
 DECLARE
     v_session bigint;
 BEGIN
-    SELECT n INTO v_session FROM sessions WHERE node = p_node AND epoch = p_epoch AND ended = 0 FOR SHARE;
+    SELECT n INTO v_session FROM sessions WHERE node = p_node AND epoch = p_epoch AND ended = 0 FOR KEY SHARE;
     PERFORM take_back(p_now, ARRAY[v_session], p_started_at) WHERE v_session IS NOT NULL;
 END $$;
 

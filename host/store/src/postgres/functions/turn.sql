@@ -122,7 +122,7 @@ BEGIN
         -- Whoever ends this session waits for the turn, or the turn for him. The lock also gives this transaction its
         -- id before its first position in the log.
         SELECT s.n INTO v_session FROM sessions s
-         WHERE s.node = p_node AND s.epoch = p_epoch AND s.ended = 0 FOR SHARE;
+         WHERE s.node = p_node AND s.epoch = p_epoch AND s.ended = 0 FOR KEY SHARE;
     END IF;
     IF v_session IS NULL THEN
         RETURN QUERY SELECT NULL::bigint, NULL::bigint, NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::text,
