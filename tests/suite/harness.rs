@@ -62,13 +62,18 @@ pub struct Setup {
     pub disk_kib: Option<u32>,
 }
 
+/// Whether the cases of this run are about PostgreSQL, see on_postgres.rs.
+fn on_postgres() -> bool {
+    std::env::var("APFLOW_TEST_DATABASE").is_ok_and(|database| database == "postgres")
+}
+
 impl Default for Setup {
     fn default() -> Self {
         Self {
             plugins: vec![shipped(), hostile()],
             config: String::new(),
             env: Vec::new(),
-            database: None,
+            database: on_postgres().then(|| Arc::new(Database::new())),
             disk_kib: None,
         }
     }

@@ -17,6 +17,7 @@ mod faults;
 mod harness;
 mod hostile;
 mod limits;
+mod on_postgres;
 mod peers;
 mod reload;
 mod schedules;
