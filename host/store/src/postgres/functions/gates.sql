@@ -42,7 +42,6 @@ DECLARE
     v_named     integer;
     v_claimed   bigint[];
 BEGIN
-    PERFORM wake(p_now);
     SELECT array_agg(o.n ORDER BY o.priority, o.due, o.n), array_agg(e.n ORDER BY o.priority, o.due, o.n),
            array_agg(k.gate ORDER BY o.priority, o.due, o.n), array_agg(o.gate ORDER BY o.priority, o.due, o.n)
       INTO o_keys, o_executors, o_named, o_parked

@@ -29,23 +29,20 @@ END $$;
 -- What was put off and is due is ready.
 CREATE FUNCTION wake(p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    IF EXISTS (SELECT 1 FROM delayed WHERE gate IS NULL AND due <= p_now) THEN
-        WITH woken AS (
-            SELECT n FROM delayed WHERE gate IS NULL AND due <= p_now ORDER BY due FOR UPDATE SKIP LOCKED
-        ), moved AS (
-            DELETE FROM delayed d USING woken w WHERE d.n = w.n RETURNING d.*
-        )
-        INSERT INTO ready (n, tree, priority, due, attempt, base, token)
-        SELECT n, tree, priority, due, attempt, base, token FROM moved;
-    END IF;
+    WITH woken AS (
+        SELECT n FROM delayed WHERE gate IS NULL AND due <= p_now ORDER BY due FOR UPDATE SKIP LOCKED
+    ), moved AS (
+        DELETE FROM delayed d USING woken w WHERE d.n = w.n RETURNING d.*
+    )
+    INSERT INTO ready (n, tree, priority, due, attempt, base, token)
+    SELECT n, tree, priority, due, attempt, base, token FROM moved;
 END $$;
 
--- Moves what is due to ready, then takes the head of the queue for a session; gives the keys in the order of the queue.
+-- Takes the head of the queue for a session; gives the keys in the order of the queue.
 CREATE FUNCTION claim_ready(p_now bigint, p_session bigint, p_most integer) RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
     v_claimed bigint[];
 BEGIN
-    PERFORM wake(p_now);
     -- Rows of ready are never updated but by an owner's change of priority, so that to skip what another node takes
     -- never waits for it. If the first gate was made a moment ago, nothing is taken without it; the next turn knows.
     WITH head AS (
@@ -106,7 +103,7 @@ DECLARE
     v_trees   bigint[];
     v_kinds   smallint[];
     v_left    bigint[];
-    v_gated   boolean := EXISTS (SELECT 1 FROM gates);
+    v_gated   boolean;
     v_idle    boolean := v_sent = 0 AND cardinality(r_keys) = 0;
 BEGIN
     -- Apart from the line before: an expression that looks at a table is a query, which costs more than many a step here.
@@ -117,12 +114,13 @@ BEGIN
     END IF;
     IF v_idle THEN
         -- Nothing to do, so nothing is locked or written, and no commit waits for the disk.
-        SELECT s.n INTO v_session FROM sessions s WHERE s.node = p_node AND s.epoch = p_epoch AND s.ended = 0;
+        SELECT s.n, EXISTS (SELECT 1 FROM gates) INTO v_session, v_gated
+          FROM sessions s WHERE s.node = p_node AND s.epoch = p_epoch AND s.ended = 0;
     ELSE
         -- Whoever ends this session waits for the turn, or the turn for him. The lock also gives this transaction its
         -- id before its first position in the log.
-        SELECT s.n INTO v_session FROM sessions s
-         WHERE s.node = p_node AND s.epoch = p_epoch AND s.ended = 0 FOR KEY SHARE;
+        SELECT s.n, EXISTS (SELECT 1 FROM gates) INTO v_session, v_gated
+          FROM sessions s WHERE s.node = p_node AND s.epoch = p_epoch AND s.ended = 0 FOR KEY SHARE OF s;
     END IF;
     IF v_session IS NULL THEN
         RETURN QUERY SELECT NULL::bigint, NULL::bigint, NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::text,
@@ -186,6 +184,9 @@ BEGIN
                 array_fill(0::smallint, ARRAY[cardinality(v_keys)]), v_blocked);
             v_touched := v_touched || v_trees;
         END IF;
+    END IF;
+    IF EXISTS (SELECT 1 FROM delayed WHERE gate IS NULL AND due <= p_now) THEN
+        PERFORM wake(p_now);
     END IF;
     IF v_gated THEN
         v_claimed := claim_gated(p_now, v_session, p_most);
