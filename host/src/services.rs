@@ -50,7 +50,8 @@ impl PluginState for StoredState {
             StateWritten::Unexpected => Ok(false),
             StateWritten::Full => {
                 let limit = format!("plugins.{}.limits.state_keys", write.plugin);
-                let text = format!("The key '{}' cannot be added: the limit {limit} is {most_keys}", write.key);
+                let text =
+                    format!("The key '{}' cannot be added: the limit {limit} is {most_keys}", write.key);
                 Err(Error::new(ErrorCode::LimitExceeded, text).with("limit", limit).with("most", most_keys))
             }
         }
@@ -77,7 +78,9 @@ impl SecretSource for Secrets {
             "command" => of_program(reference, rest).await,
             other => match self.providers.get(other) {
                 Some(provider) => provider.secret(rest).await,
-                None => Err(nothing(reference, "write `env:NAME`, `file:PATH` or `command:PROGRAM ARGUMENTS`")),
+                None => {
+                    Err(nothing(reference, "write `env:NAME`, `file:PATH` or `command:PROGRAM ARGUMENTS`"))
+                }
             },
         }
     }
@@ -92,7 +95,8 @@ async fn of_program(reference: &str, line: &str) -> Result<String> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     let done = timeout(PATIENCE, command.output()).await;
-    let output = done.map_err(|_| nothing(reference, &format!("no answer within {} s", PATIENCE.as_secs())))?;
+    let output =
+        done.map_err(|_| nothing(reference, &format!("no answer within {} s", PATIENCE.as_secs())))?;
     let output = output.map_err(|error| nothing(reference, &format!("it cannot be started: {error}")))?;
     if !output.status.success() {
         return Err(nothing(reference, &format!("it ended with {}", output.status)));

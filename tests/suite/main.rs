@@ -9,6 +9,7 @@ mod black_box;
 mod black_box_clone;
 mod black_box_create;
 mod black_box_execute;
+mod children;
 mod cli;
 mod crash;
 mod docs;

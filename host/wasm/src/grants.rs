@@ -17,6 +17,7 @@ mod tests;
 mod unix_rule;
 mod written;
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use ::http::Method;
@@ -256,9 +257,12 @@ impl NetworkPolicy {
     }
 }
 
+/// An IPv6 address as it stands in a URL; everything else as it is.
+pub(crate) fn bracketed(host: &str) -> Cow<'_, str> {
+    if host.contains(':') && !host.starts_with('[') { format!("[{host}]").into() } else { host.into() }
+}
+
 /// A host in normal form. What is no host at all can only be met by `*` or by an address.
 fn lenient_host(text: &str) -> Host<String> {
-    let bracketed =
-        if text.contains(':') && !text.starts_with('[') { format!("[{text}]") } else { text.into() };
-    parse_host(&bracketed).unwrap_or_else(|_| Host::Domain(text.to_ascii_lowercase()))
+    parse_host(&bracketed(text)).unwrap_or_else(|_| Host::Domain(text.to_ascii_lowercase()))
 }

@@ -14,7 +14,7 @@ use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
-use crate::grants::{Denied, Grants, Transport, parse_host};
+use crate::grants::{Denied, Grants, Transport, bracketed, parse_host};
 use crate::http::{ConnectFailure, HttpClientOptions, Resolver, dial, permitted};
 
 /// The largest datagram that UDP carries over IPv4.
@@ -109,7 +109,7 @@ impl NetClient {
     async fn open(&self, grants: &Grants, peer: &Peer, deadline: Instant) -> Result<NetStream, NetFailure> {
         let Peer { transport, host, port, tls, .. } = peer;
         let failed = |problem: String| NetFailure::Connect(format!("{host}:{port}: {problem}"));
-        let name = parse_host(host).map_err(failed)?;
+        let name = parse_host(&bracketed(host)).map_err(failed)?;
         let addresses = permitted(grants.network(), self.resolver.as_ref(), &name, *port).await;
         let addresses = addresses.map_err(|failure| match failure {
             ConnectFailure::Prohibited(address) => prohibited(grants, host, address),

@@ -8,6 +8,7 @@ mod calls;
 mod cancelling;
 mod capability;
 mod deciding;
+mod every_call;
 mod harness;
 mod limits;
 mod loading;
