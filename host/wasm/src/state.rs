@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use apflow_core::plugin::ProgressSink;
+use apflow_core::plugin::RunContext;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
@@ -39,8 +39,8 @@ pub(crate) struct Call {
     pub usage: Arc<Usage>,
     /// When it must have ended.
     pub deadline: Instant,
-    /// Where progress goes; only executors have any.
-    pub progress: Option<Arc<dyn ProgressSink>>,
+    /// The run that it is for; only executors have one.
+    pub run: Option<Arc<dyn RunContext>>,
     /// The task, for the log; empty where there is none.
     pub task: String,
     /// The attempt, for the log.
