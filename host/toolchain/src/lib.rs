@@ -17,6 +17,7 @@ mod template;
 mod workshop;
 mod world;
 
+pub use anyhow::Error;
 pub use build::{Job, Tools, build};
 pub use freshness::short_digest;
 pub use javascript::{is_here as node_is_here, packages as npm_packages, run_tests as run_javascript_tests};
