@@ -424,57 +424,22 @@ render_contains = ["a 1", "b 2"]
 
     #[test]
     fn what_is_wrong_has_a_line() {
+        let case = |rest: &str| format!("[[case]]\nname = 'a'\n{rest}\n");
         for (text, line, part) in [
-            ("", None, "no [[case]]"),
-            ("[[case]]
-name = "a"
-result = 1
-input = {}
-", Some(4), "unknown field `input`"),
-            ("
-
-[[case]]
-name = "a"
-", Some(3), "it expects nothing"),
-            ("[[case]]
-result = 1
-", Some(1), "missing field `name`"),
-            ("[[case]]
-name = "a"
-result = 1
-failure = { code = "x" }
-", Some(1), "cannot expect a result"),
-            ("[[case]]
-name = "a"
-result = 1
-now = "noon"
-", Some(4), "not an RFC 3339 time"),
-            ("[[case]]
-name = "a"
-event = { point = "lunch" }
-decision = "proceed"
-", Some(3), "`lunch` is not a point"),
-            ("[[case]]
-name = "a"
-decision = "proceed"
-", Some(1), "say about which `event`"),
-            ("[[case]]
-name = "a"
-event = { point = "placement" }
-result = 1
-", Some(1), "`result` is for executors"),
-            ("[[case]]
-name = "a"
-result_json = "{"
-", Some(1), "is not JSON"),
-            ("[[case]]
-name = "a"
-failure = { kind = "angry" }
-", Some(3), "unknown variant `angry`"),
-            ("[[case]
-", Some(1), ""),
+            (String::new(), None, "no [[case]]"),
+            (case("result = 1\ninput = {}"), Some(4), "unknown field `input`"),
+            (format!("\n\n{}", case("")), Some(3), "it expects nothing"),
+            ("[[case]]\nresult = 1\n".into(), Some(1), "missing field `name`"),
+            (case("result = 1\nfailure = { code = 'x' }"), Some(1), "cannot expect a result"),
+            (case("result = 1\nnow = 'noon'"), Some(4), "not an RFC 3339 time"),
+            (case("event = { point = 'lunch' }\ndecision = 'proceed'"), Some(3), "`lunch` is not a point"),
+            (case("decision = 'proceed'"), Some(1), "say about which `event`"),
+            (case("event = { point = 'placement' }\nresult = 1"), Some(1), "`result` is for executors"),
+            (case("result_json = '{'"), Some(1), "is not JSON"),
+            (case("failure = { kind = 'angry' }"), Some(3), "unknown variant `angry`"),
+            ("[[case]\n".into(), Some(1), ""),
         ] {
-            let error = parse(text).unwrap_err();
+            let error = parse(&text).unwrap_err();
             assert_eq!(error.line, line, "{text}: {error}");
             assert!(error.problem.contains(part), "{text}: {error}");
         }
