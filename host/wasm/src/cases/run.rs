@@ -107,7 +107,7 @@ impl CaseRunner {
         let state = Arc::new(State::new(&case.state));
         let run = Arc::new(Run::new(case.checkpoint.as_ref(), &case.child));
         let http = HttpClient::new(HttpClientOptions {
-            upstream: Some(Arc::clone(&network) as _),
+            stand_in: Some(Arc::clone(&network) as _),
             secrets: Arc::new(Secrets(case.secrets.clone())),
             ..HttpClientOptions::default()
         })
