@@ -1,6 +1,6 @@
 /* One call from the host: its memory, its failure, its log and progress. Memory is a row of blocks that are filled one
  * after the other and given back together when the next call begins; what the host hands over lies there too. */
-#include "../bindings/capabilities.h"
+#include "../bindings/generated/capabilities.h"
 #define BORDER_TEXT capabilities_string_t
 #include "border.h"
 

@@ -1,5 +1,5 @@
 /* Lists of names and values, bytes, and dropping handles: what the capabilities share. */
-#include "../bindings/capabilities.h"
+#include "../bindings/generated/capabilities.h"
 #define BORDER_TEXT capabilities_string_t
 #include "border.h"
 

@@ -1,8 +1,0 @@
-#!/bin/sh
-# Writes the bindings anew from `wit/v0.1`, or compares them with `--check`. Needs wit-bindgen 0.63.0:
-#   cargo install wit-bindgen-cli --version 0.63.0 --locked --no-default-features --features c
-set -eu
-cd "$(dirname "$0")"
-for world in capabilities executor hooks collector; do
-    wit-bindgen c ../../../wit/v0.1 worlds.wit --world "apflow:c/$world" --no-helpers --out-dir . "$@" > /dev/null
-done
