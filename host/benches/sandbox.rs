@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use apflow_host::plugin::{Executor, Invocation, Plugins as _, ProgressSink};
+use apflow_host::plugin::{Executor, Invocation, Plugins as _, RunContext};
 use apflow_host::{Json, clock::SystemClock};
 use apflow_wasm::grants::{Isolation, PluginPolicy};
 use apflow_wasm::{WasmOptions, WasmPlugins};
@@ -20,7 +20,7 @@ mod bindings {
 
 struct NoProgress;
 
-impl ProgressSink for NoProgress {
+impl RunContext for NoProgress {
     fn report(&self, _: f64, _: Option<String>, _: Option<Json>) {}
 }
 
@@ -127,7 +127,7 @@ fn calls(criterion: &mut Criterion) {
         .build()
         .expect("a runtime");
     let bare = Bare::new();
-    let progress: Arc<dyn ProgressSink> = Arc::new(NoProgress);
+    let progress: Arc<dyn RunContext> = Arc::new(NoProgress);
     for (name, isolation) in [("fresh instance and call", Isolation::Call), ("call", Isolation::Shared)] {
         let mut group = criterion.benchmark_group(name);
         group.measurement_time(Duration::from_secs(5));

@@ -6,7 +6,7 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use apflow_host::plugin::{Executor, ExecutorInfo, Invocation, Outcome, ProgressSink};
+//! use apflow_host::plugin::{Executor, ExecutorInfo, Invocation, Outcome, RunContext};
 //! use apflow_host::{Host, Json};
 //! use serde_json::{Value, json};
 //!
@@ -19,7 +19,7 @@
 //!         &self.0
 //!     }
 //!
-//!     async fn execute(&self, call: Invocation, _: Arc<dyn ProgressSink>) -> Outcome {
+//!     async fn execute(&self, call: Invocation, _: Arc<dyn RunContext>) -> Outcome {
 //!         let number = call.inputs.value()["number"].as_i64().unwrap_or_default();
 //!         Outcome::completed(Json::from(json!({ "number": number * 2 })))
 //!     }
@@ -64,6 +64,6 @@ pub use apflow_core::task;
 pub use apflow_engine::{Engine, Started};
 #[cfg(feature = "server")]
 pub use apflow_server as server;
-pub use components::inspect_plugin;
+pub use components::{case_runner, check_plugin, inspect_plugin};
 pub use config::Config;
 pub use host::{Finished, Host, HostBuilder};

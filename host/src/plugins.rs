@@ -84,7 +84,7 @@ impl Plugins for Joined {
 #[cfg(test)]
 mod tests {
     use apflow_core::json::Json;
-    use apflow_core::plugin::{ExecutorInfo, FixedPlugins, Invocation, Outcome, ProgressSink};
+    use apflow_core::plugin::{ExecutorInfo, FixedPlugins, Invocation, Outcome, RunContext};
     use serde_json::json;
 
     use super::*;
@@ -98,7 +98,7 @@ mod tests {
             &self.0
         }
 
-        async fn execute(&self, _: Invocation, _: Arc<dyn ProgressSink>) -> Outcome {
+        async fn execute(&self, _: Invocation, _: Arc<dyn RunContext>) -> Outcome {
             Outcome::completed(Json::null())
         }
     }

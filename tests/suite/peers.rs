@@ -52,3 +52,16 @@ async fn a_cancellation_reaches_the_run_on_another_host() {
     }
     assert_eq!(worker.task("t").await["status"], "cancelled");
 }
+
+/// Both hosts run parts of it; whoever waits at one of them hears at once of an end that the other recorded.
+#[tokio::test]
+async fn an_end_on_another_host_is_heard_of() {
+    let database = Arc::new(Database::new());
+    let (worker, door) =
+        (Server::start(host(&database, "worker", 4)).await, Server::start(host(&database, "door", 0)).await);
+    let tree = json!([{"id": "t", "name": "t", "executor": "noop_executor"}]);
+    door.tasks("tasks.create", tree).await;
+    let ended = door.tasks("tasks.execute", json!({"task_id": "t", "wait": true})).await;
+    assert_eq!(ended["status"], "completed", "{ended}");
+    assert_eq!(worker.task("t").await["status"], "completed");
+}

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use apflow_host::plugin::{Executor, ExecutorInfo, Invocation, Outcome, ProgressSink};
+use apflow_host::plugin::{Executor, ExecutorInfo, Invocation, Outcome, RunContext};
 use apflow_host::{Host, Json};
 use serde_json::json;
 
@@ -19,7 +19,7 @@ impl Executor for CountWords {
         &self.0
     }
 
-    async fn execute(&self, call: Invocation, _: Arc<dyn ProgressSink>) -> Outcome {
+    async fn execute(&self, call: Invocation, _: Arc<dyn RunContext>) -> Outcome {
         let text = call.inputs.value()["text"].as_str().unwrap_or_default().to_owned();
         Outcome::completed(Json::from(json!({ "words": text.split_whitespace().count() })))
     }

@@ -37,7 +37,7 @@ async function drain(how_many) {
   const done = new Promise((resolve) => (all = resolve))
   const began = process.hrtime.bigint()
   const runner = await run({ preset, taskList: { noop: async () => {} }, noHandleSignals: true })
-  runner.events.on('job:complete', () => ++completed === how_many && all())
+  runner.events.on('job:success', () => ++completed === how_many && all())
   await done
   const took = seconds(began)
   await runner.stop()

@@ -1,6 +1,8 @@
 //! The contracts of what does work, decides and measures. `apflow-wasm` implements them over components, embedders may
 //! implement them in Rust; the engine cannot tell the difference.
 
+pub mod services;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +16,8 @@ use crate::error::TaskError;
 use crate::event::Event;
 use crate::id::{TaskId, TreeId};
 use crate::json::Json;
+
+pub use services::RunContext;
 
 /// What an executor says of itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -147,12 +151,6 @@ pub struct Receipt {
     pub hosts: Vec<String>,
 }
 
-/// Where a run's progress reports go. Reports may be merged.
-pub trait ProgressSink: Send + Sync {
-    /// `fraction` lies between 0 and 1.
-    fn report(&self, fraction: f64, message: Option<String>, partial: Option<Json>);
-}
-
 /// Does work.
 #[async_trait]
 pub trait Executor: Send + Sync + fmt::Debug {
@@ -161,7 +159,7 @@ pub trait Executor: Send + Sync + fmt::Debug {
 
     /// Runs one attempt. Dropping the future interrupts it: whoever implements this must then stop at its next
     /// suspension point and free everything.
-    async fn execute(&self, call: Invocation, progress: Arc<dyn ProgressSink>) -> Outcome;
+    async fn execute(&self, call: Invocation, context: Arc<dyn RunContext>) -> Outcome;
 }
 
 /// A point where hooks are asked.

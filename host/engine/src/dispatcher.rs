@@ -130,6 +130,7 @@ impl Dispatcher {
             self.shared.outbox.work();
         }
         if !outcome.ended.is_empty() {
+            self.shared.outbox.ended(&outcome.ended);
             hooks::trees_ended(&self.shared, &outcome.ended);
             self.shared.schedules.executions_ended();
         }

@@ -15,7 +15,8 @@ use tokio::sync::{oneshot, watch};
 /// Events that one read of the log fetches.
 const READ_AHEAD: u32 = 500;
 
-type Waiters = HashMap<(TreeKey, u32), Vec<oneshot::Sender<TreeEnd>>>;
+/// Who waits for an execution gets its end, or nothing if it shall look.
+type Waiters = HashMap<(TreeKey, u32), Vec<oneshot::Sender<Option<TreeEnd>>>>;
 
 /// Told of every commit.
 #[derive(Debug)]
@@ -50,15 +51,25 @@ impl EventHub {
             for end in ended {
                 for waiter in waiters.remove(&(end.tree, end.execution)).into_iter().flatten() {
                     // A waiter that has gone away needs no answer.
-                    let _ = waiter.send(end.clone());
+                    let _ = waiter.send(Some(end.clone()));
                 }
             }
         }
         self.commits.send_modify(|count| *count += 1);
     }
 
-    /// The end of that execution, from now on.
-    pub(crate) fn wait(&self, tree: TreeKey, execution: u32) -> oneshot::Receiver<TreeEnd> {
+    /// Executions of these trees have ended on another host.
+    pub(crate) fn ended_elsewhere(&self, trees: &[TreeKey]) {
+        for (_, waiters) in self.waiters().extract_if(|(tree, _), _| trees.contains(tree)) {
+            for waiter in waiters {
+                let _ = waiter.send(None);
+            }
+        }
+        self.commits.send_modify(|count| *count += 1);
+    }
+
+    /// The end of that execution, from now on; nothing where it must be looked for.
+    pub(crate) fn wait(&self, tree: TreeKey, execution: u32) -> oneshot::Receiver<Option<TreeEnd>> {
         let (sender, receiver) = oneshot::channel();
         let mut waiters = self.waiters();
         let list = waiters.entry((tree, execution)).or_default();

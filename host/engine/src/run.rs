@@ -7,7 +7,7 @@ use std::time::Duration;
 use apflow_core::error::{FailureKind, TaskError};
 use apflow_core::inputs::{Consumer, Source, resolve};
 use apflow_core::json::Json;
-use apflow_core::plugin::{Catalog, Executor, HookPoint, Invocation, Outcome, ProgressSink, RunFailure};
+use apflow_core::plugin::{Catalog, Executor, HookPoint, Invocation, Outcome, RunContext, RunFailure};
 use apflow_core::store::{ClaimedRun, DependencyResult, FinishedRun, ProgressReport, RunOutcome};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
@@ -250,7 +250,7 @@ struct Progress {
     token: apflow_core::id::Token,
 }
 
-impl ProgressSink for Progress {
+impl RunContext for Progress {
     fn report(&self, fraction: f64, message: Option<String>, partial: Option<Json>) {
         let fraction = if fraction.is_finite() { fraction.clamp(0.0, 1.0) } else { 0.0 };
         let mut data = json!({ "fraction": fraction });

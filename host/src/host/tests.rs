@@ -1,7 +1,7 @@
 //! Hosts as embedders use them, on real databases, with executors in Rust.
 
 use apflow_core::json::Json;
-use apflow_core::plugin::{ExecutorInfo, Invocation, Outcome, ProgressSink};
+use apflow_core::plugin::{ExecutorInfo, Invocation, Outcome, RunContext};
 use async_trait::async_trait;
 use serde_json::json;
 
@@ -16,7 +16,7 @@ impl Executor for Double {
         &self.0
     }
 
-    async fn execute(&self, call: Invocation, _: Arc<dyn ProgressSink>) -> Outcome {
+    async fn execute(&self, call: Invocation, _: Arc<dyn RunContext>) -> Outcome {
         let number = call.inputs.value()["number"].as_i64().unwrap_or_default();
         Outcome::completed(Json::from(json!({ "number": number * 2 })))
     }

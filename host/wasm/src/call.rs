@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use apflow_core::error::{FailureKind, TaskError};
 use apflow_core::id::TreeId;
-use apflow_core::plugin::{ProgressSink, Receipt};
+use apflow_core::plugin::{Receipt, RunContext};
 use wasmtime::Store;
 use wasmtime::component::{
     ComponentExportIndex as Index, ComponentNamedList, Instance, Lift, Lower, TypedFunc,
@@ -71,8 +71,8 @@ pub(crate) struct Circumstances {
     pub attempt: u32,
     /// The task's own timeout.
     pub timeout: Option<Duration>,
-    /// Where progress goes.
-    pub progress: Option<Arc<dyn ProgressSink>>,
+    /// The run that it is for.
+    pub run: Option<Arc<dyn RunContext>>,
     /// Bytes of documents that go in.
     pub bytes_in: u64,
 }
@@ -172,9 +172,9 @@ async fn perform(
     usage: Arc<Usage>,
     limit: Duration,
 ) -> wasmtime::Result<Result<Reply, types::Failure>> {
-    let Circumstances { task, tree, attempt, progress, .. } = circumstances;
+    let Circumstances { task, tree, attempt, run, .. } = circumstances;
     let deadline = Instant::now() + limit;
-    let call = Call { usage, deadline, progress, task, attempt, processes: 0 };
+    let call = Call { usage, deadline, run, task, attempt, processes: 0 };
     let pool = plugin.pool(&request);
     let mut live = match pool.take(tree.as_ref()) {
         Some(mut idle) => {
@@ -187,7 +187,7 @@ async fn perform(
     live.calls = live.calls.saturating_add(1);
     let reply = live.ask(&plugin.code, request).await?;
     let call = &mut live.store.data_mut().call;
-    call.progress = None;
+    call.run = None;
     if !call.usage.broke_a_limit() {
         pool.give_back(tree.as_ref(), live);
     }

@@ -117,6 +117,7 @@ impl Loader {
             limits: self.limits.with(&policy.limits),
             grants: Arc::new(grants),
             http: Arc::clone(&self.http),
+            time: None,
         };
         let described = self.describe(&identity, &code).await?;
         let info = self.info(&identity, &package, kinds, imports, &described);
@@ -138,6 +139,7 @@ impl Loader {
             limits: identity.limits.for_describe(),
             grants: Arc::new(Grants::nothing(identity.name.clone())),
             http: Arc::clone(&identity.http),
+            time: None,
         };
         let plugin = Arc::new(Plugin {
             identity: Arc::new(bare),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use apflow_core::error::{FailureKind, TaskError};
 use apflow_core::json::Json;
-use apflow_core::plugin::{Catalog, Executor, ExecutorInfo, Invocation, Outcome, ProgressSink, RunFailure};
+use apflow_core::plugin::{Catalog, Executor, ExecutorInfo, Invocation, Outcome, RunContext, RunFailure};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -254,7 +254,7 @@ impl Executor for ScriptedExecutor {
         &self.info
     }
 
-    async fn execute(&self, call: Invocation, progress: Arc<dyn ProgressSink>) -> Outcome {
+    async fn execute(&self, call: Invocation, progress: Arc<dyn RunContext>) -> Outcome {
         let mut entry = self.begin(&call);
         let outcome = perform(self.answer(&call), &call.inputs, progress.as_ref()).await;
         entry.end = CallEnd::Returned;
@@ -265,7 +265,7 @@ impl Executor for ScriptedExecutor {
 fn perform<'a>(
     answer: Answer,
     inputs: &'a Json,
-    progress: &'a dyn ProgressSink,
+    progress: &'a dyn RunContext,
 ) -> Pin<Box<dyn Future<Output = Outcome> + Send + 'a>> {
     Box::pin(async move {
         match answer {
@@ -298,7 +298,7 @@ mod tests {
 
     struct Reports(Mutex<Vec<f64>>);
 
-    impl ProgressSink for Reports {
+    impl RunContext for Reports {
         fn report(&self, fraction: f64, _: Option<String>, _: Option<Json>) {
             self.0.lock().unwrap().push(fraction);
         }

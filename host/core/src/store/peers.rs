@@ -6,7 +6,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::error::Result;
-use crate::id::{NodeId, TaskKey, Token};
+use crate::id::{NodeId, TaskKey, Token, TreeKey};
 
 /// A word to other hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub enum PeerWord {
     Work,
     /// The tokens of these runs were revoked; whoever has one of them stops it.
     Revoked(Vec<(TaskKey, Token)>),
+    /// Executions of these trees have ended; whoever waits for one looks.
+    Ended(Vec<TreeKey>),
 }
 
 /// Hosts that share a database.

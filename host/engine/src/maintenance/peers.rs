@@ -1,17 +1,17 @@
-//! Talks with the other hosts of the database: tells them of work that this one does not take and of runs whose tokens were
-//! revoked, and hears the same from them.
+//! Talks with the other hosts of the database: tells them of work that this one does not take, of runs whose tokens were
+//! revoked and of executions that ended, and hears the same from them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use apflow_core::id::{TaskKey, Token};
-use apflow_core::store::PeerWord;
+use apflow_core::id::{TaskKey, Token, TreeKey};
+use apflow_core::store::{PeerWord, TreeEnd};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::engine::Shared;
 
-/// Work is told of this often at most: a word wakes whoever sleeps, and who is awake needs none.
+/// Words are sent this often at most: one wakes whoever sleeps, and who is awake needs none.
 const PAUSE: Duration = Duration::from_millis(20);
 /// The wait after a failure.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -27,6 +27,7 @@ pub(crate) struct Outbox {
 struct Waiting {
     work: bool,
     revoked: Vec<(TaskKey, Token)>,
+    ended: Vec<TreeKey>,
 }
 
 impl Outbox {
@@ -42,6 +43,13 @@ impl Outbox {
         }
     }
 
+    /// Executions have ended, which somebody may wait for at another host.
+    pub(crate) fn ended(&self, ends: &[TreeEnd]) {
+        if !ends.is_empty() {
+            self.change(|waiting| waiting.ended.extend(ends.iter().map(|end| end.tree)));
+        }
+    }
+
     fn change(&self, change: impl FnOnce(&mut Waiting)) {
         change(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         self.bell.notify_one();
@@ -50,7 +58,8 @@ impl Outbox {
     fn take(&self) -> Vec<PeerWord> {
         let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         let revoked = (!waiting.revoked.is_empty()).then_some(PeerWord::Revoked(waiting.revoked));
-        revoked.into_iter().chain(waiting.work.then_some(PeerWord::Work)).collect()
+        let ended = (!waiting.ended.is_empty()).then_some(PeerWord::Ended(waiting.ended));
+        revoked.into_iter().chain(waiting.work.then_some(PeerWord::Work)).chain(ended).collect()
     }
 }
 
@@ -84,6 +93,7 @@ pub(crate) async fn hear(shared: Arc<Shared>) {
         match heard {
             Ok((from, _)) if from == shared.options.node => {}
             Ok((_, PeerWord::Work)) => shared.work_appeared(),
+            Ok((_, PeerWord::Ended(trees))) => shared.events.ended_elsewhere(&trees),
             Ok((_, PeerWord::Revoked(runs))) => {
                 for (key, token) in runs {
                     shared.runs.interrupt(key, token);

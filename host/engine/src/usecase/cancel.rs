@@ -16,6 +16,7 @@ pub(crate) fn withdrawn(shared: &Arc<Shared>, interrupted: Vec<(TaskKey, Token)>
         shared.runs.interrupt(key, token);
     }
     if !ended.is_empty() {
+        shared.outbox.ended(&ended);
         hooks::trees_ended(shared, &ended);
         shared.schedules.executions_ended();
     }

@@ -62,10 +62,10 @@ impl Engine {
     /// # Errors
     /// `TaskNotFound` if the tree is gone, `ShuttingDown` if the engine stops first.
     pub async fn wait(&self, tree: TreeKey, execution: u32, root: &TaskId) -> Result<TreeEnd> {
-        // Registered before looking, so that an end in between is not missed.
-        let mut end = self.0.events.wait(tree, execution);
         let mut stopping = self.0.stopping();
         loop {
+            // Registered before looking, so that an end in between is not missed.
+            let end = self.0.events.wait(tree, execution);
             let state = self.0.store.tree_state(root).await?.ok_or_else(|| Error::task_not_found(root))?;
             if state.execution > execution {
                 return self.logged_end(tree, state.tree_id, execution).await;
@@ -75,7 +75,7 @@ impl Engine {
             }
             tokio::select! {
                 biased;
-                end = &mut end => return end.map_err(|_| stopped()),
+                end = end => if let Some(end) = end.map_err(|_| stopped())? { return Ok(end) },
                 _ = stopping.wait_for(|stop| *stop) => return Err(stopped()),
                 () = sleep(LOOK_AGAIN) => {}
             }

@@ -184,7 +184,7 @@ impl apflow_core::plugin::Executor for Panics {
     async fn execute(
         &self,
         _: apflow_core::plugin::Invocation,
-        _: Arc<dyn apflow_core::plugin::ProgressSink>,
+        _: Arc<dyn apflow_core::plugin::RunContext>,
     ) -> apflow_core::plugin::Outcome {
         panic!("as the test wants")
     }

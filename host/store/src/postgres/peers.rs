@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use apflow_core::clock::Timestamp;
 use apflow_core::error::{Error, ErrorCode, Result};
-use apflow_core::id::{NodeId, TaskKey, Token};
+use apflow_core::id::{NodeId, TaskKey, Token, TreeKey};
 use apflow_core::store::PeerWord;
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgListener;
@@ -23,8 +23,8 @@ use crate::rows::{from_json, to_json};
 /// The channel of notifications, and the first half of the advisory locks of nodes; "node" in ASCII.
 const CHANNEL: &str = "apflow";
 const NODE_LOCK: i32 = 0x6e6f_6465;
-/// Runs that one notification names; its text may have 8,000 bytes.
-const RUNS: usize = 100;
+/// Runs or trees that one notification names; its text may have 8,000 bytes.
+const MOST: usize = 100;
 /// How long the lock of a process that is gone may still be seen, and how often to look.
 const PATIENCE: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(50);
@@ -43,12 +43,14 @@ struct Names {
     held: HashSet<NodeId>,
 }
 
-/// A word on its way: `work`, or else the runs, `[task, token]`.
+/// A word on its way: runs as `[task, token]`, or trees; with neither it is about work.
 #[derive(Debug, Serialize, Deserialize)]
 struct Message {
     from: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     revoked: Vec<(i64, i64)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ended: Vec<i64>,
 }
 
 /// Takes the name of a node for this process.
@@ -131,12 +133,16 @@ pub(super) async fn tell(postgres: &PostgresStore, from: &NodeId, word: &PeerWor
 }
 
 fn messages(from: &NodeId, word: &PeerWord) -> Vec<Message> {
-    let message = |revoked| Message { from: from.to_string(), revoked };
+    let message = |revoked, ended| Message { from: from.to_string(), revoked, ended };
     match word {
-        PeerWord::Work => vec![message(Vec::new())],
+        PeerWord::Work => vec![message(Vec::new(), Vec::new())],
         PeerWord::Revoked(runs) => {
             let pair = |(key, token): &(TaskKey, Token)| (key.0, token.0);
-            runs.chunks(RUNS).map(|runs| message(runs.iter().map(pair).collect())).collect()
+            runs.chunks(MOST).map(|runs| message(runs.iter().map(pair).collect(), Vec::new())).collect()
+        }
+        PeerWord::Ended(trees) => {
+            let keys = |trees: &[TreeKey]| trees.iter().map(|key| key.0).collect();
+            trees.chunks(MOST).map(|trees| message(Vec::new(), keys(trees))).collect()
         }
     }
 }
@@ -156,10 +162,12 @@ pub(super) async fn hear(postgres: &PostgresStore) -> Result<(NodeId, PeerWord)>
     if heard.is_err() {
         *listener = None;
     }
-    let Message { from, revoked } = from_json("word of another host", heard.map_err(store)?.payload())?;
-    let word = match revoked.is_empty() {
-        true => PeerWord::Work,
-        false => {
+    let Message { from, revoked, ended } =
+        from_json("word of another host", heard.map_err(store)?.payload())?;
+    let word = match (revoked.is_empty(), ended.is_empty()) {
+        (true, true) => PeerWord::Work,
+        (true, false) => PeerWord::Ended(ended.into_iter().map(TreeKey).collect()),
+        (false, _) => {
             PeerWord::Revoked(revoked.into_iter().map(|(key, token)| (TaskKey(key), Token(token))).collect())
         }
     };
@@ -175,8 +183,11 @@ mod tests {
         let runs = (0..250).map(|i| (TaskKey(i64::MAX - i), Token(i64::MAX - i))).collect();
         let messages = messages(&NodeId::from("n".repeat(255)), &PeerWord::Revoked(runs));
         assert_eq!(messages.iter().map(|one| one.revoked.len()).collect::<Vec<_>>(), [100, 100, 50]);
-        for message in messages {
-            assert!(to_json("word", &message).unwrap().len() < 8_000);
+        let trees = PeerWord::Ended((0..101).map(|i| TreeKey(i64::MAX - i)).collect());
+        let ended = super::messages(&NodeId::from("n".repeat(255)), &trees);
+        assert_eq!(ended.iter().map(|one| one.ended.len()).collect::<Vec<_>>(), [100, 1]);
+        for message in messages.iter().chain(&ended) {
+            assert!(to_json("word", message).unwrap().len() < 8_000);
         }
     }
 }

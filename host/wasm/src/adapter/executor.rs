@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use apflow_core::error::{FailureKind, TaskError};
 use apflow_core::json::Json;
-use apflow_core::plugin::{Executor, ExecutorInfo, Invocation, Outcome, ProgressSink, RunFailure};
+use apflow_core::plugin::{Executor, ExecutorInfo, Invocation, Outcome, RunContext, RunFailure};
 use async_trait::async_trait;
 
 use crate::bindings::convert;
@@ -42,7 +42,7 @@ impl Executor for PluginExecutor {
         &self.info
     }
 
-    async fn execute(&self, call: Invocation, progress: Arc<dyn ProgressSink>) -> Outcome {
+    async fn execute(&self, call: Invocation, context: Arc<dyn RunContext>) -> Outcome {
         let limit = self.plugin.identity.limits.deadline();
         let request = convert::invocation(&call, call.timeout.map_or(limit, |own| own.min(limit)));
         let circumstances = Circumstances {
@@ -50,7 +50,7 @@ impl Executor for PluginExecutor {
             tree: Some(call.tree_id),
             attempt: call.attempt,
             timeout: call.timeout,
-            progress: Some(progress),
+            run: Some(context),
             bytes_in: (call.inputs.as_str().len() + call.params.as_str().len()) as u64,
         };
         let ending = self.plugin.call(Request::Execute(request), circumstances).await;

@@ -14,11 +14,11 @@ const MESSAGE: usize = 1024;
 impl Host for GuestState {
     fn report(&mut self, fraction: f64, message: Option<String>, partial: Option<String>) -> Result<()> {
         self.enter()?;
-        let Some(progress) = &self.call.progress else { return Ok(()) };
+        let Some(run) = &self.call.run else { return Ok(()) };
         let fraction = if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) };
         let fits = |text: &String| text.len() as u64 <= self.identity.limits.output_bytes;
         let partial = partial.filter(fits).and_then(|text| Json::parse(text).ok());
-        progress.report(fraction, message.map(|text| cut(text, MESSAGE)), partial);
+        run.report(fraction, message.map(|text| cut(text, MESSAGE)), partial);
         Ok(())
     }
 }

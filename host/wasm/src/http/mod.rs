@@ -12,6 +12,7 @@ mod redirect;
 mod request;
 mod resolver;
 mod target;
+mod upstream;
 #[cfg(test)]
 mod tests;
 
@@ -23,3 +24,4 @@ pub use error::{Direction, HttpError, Phase};
 pub use headers::{FORBIDDEN, parse_headers, text_pairs};
 pub use request::{OutRequest, OutResponse, Timeouts};
 pub use resolver::{Resolver, SystemResolver};
+pub use upstream::Upstream;

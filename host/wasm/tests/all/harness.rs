@@ -8,7 +8,7 @@ use std::time::Duration;
 use apflow_core::error::TaskError;
 use apflow_core::id::{TaskId, TreeId};
 use apflow_core::json::Json;
-use apflow_core::plugin::{Executor, Invocation, Outcome, Plugins, ProgressSink};
+use apflow_core::plugin::{Executor, Invocation, Outcome, Plugins, RunContext};
 use apflow_wasm::{WasmOptions, WasmPlugins};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -120,7 +120,7 @@ pub async fn failure(plugins: &WasmPlugins, id: &str, inputs: Value) -> TaskErro
 #[derive(Debug, Default)]
 pub struct Reports(pub Mutex<Vec<(f64, Option<String>)>>);
 
-impl ProgressSink for Reports {
+impl RunContext for Reports {
     fn report(&self, fraction: f64, message: Option<String>, _partial: Option<Json>) {
         self.0.lock().unwrap().push((fraction, message));
     }

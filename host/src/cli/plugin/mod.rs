@@ -1,11 +1,20 @@
-//! `apflow plugin`: what is loaded, what is in a file, and loading anew.
+//! `apflow plugin`: what is loaded, what is in a file, and loading anew; and for authors new, build, check, test and pack,
+//! each in a file of its own.
+
+mod build;
+mod check;
+mod new;
+mod pack;
+mod test;
 
 use std::path::PathBuf;
 
+use apflow_host::Config;
 use serde_json::{Value, json};
 
 use super::errors::{Exit, Failure};
 use super::output::{Output, field, table, text_of};
+use super::options::{QUIET, start_logging};
 use super::target::{Need, TargetArgs};
 
 /// Flags of `apflow plugin`.
@@ -21,6 +30,16 @@ pub struct PluginArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum PluginCommand {
+    /// Begin a plugin: a project that builds, with a test
+    New(new::NewArgs),
+    /// Build a project into a component
+    Build(build::BuildArgs),
+    /// Load a plugin as a host would and say what has to be mended
+    Check(check::CheckArgs),
+    /// Run a plugin's own cases, with the world outside faked
+    Test(test::TestArgs),
+    /// Build, check and pack a plugin into one file
+    Pack(pack::PackArgs),
     /// List loaded plugins
     List,
     /// Load a plugin by itself and show what it is and what it asks for; nothing is granted to it
@@ -54,7 +73,19 @@ pub async fn run(args: PluginArgs) -> Result<Exit, Failure> {
             Ok(if failed { Exit::Failed } else { Exit::Success })
         }
         PluginCommand::Inspect { file } => inspect(&args, file).await,
+        PluginCommand::New(new) => new::run(new, args.output),
+        PluginCommand::Build(build) => build::run(build, args.output),
+        PluginCommand::Check(check) => check::run(check, &configured(&args)?, args.output).await,
+        PluginCommand::Test(test) => test::run(test, &configured(&args)?, args.output).await,
+        PluginCommand::Pack(pack) => pack::run(pack, &configured(&args)?, args.output).await,
     }
+}
+
+/// The configuration, for commands that call plugins here; what those log is shown.
+fn configured(args: &PluginArgs) -> Result<Config, Failure> {
+    let loaded = args.target.load()?;
+    start_logging(&loaded, Some(QUIET));
+    Ok(loaded.config)
 }
 
 async fn inspect(args: &PluginArgs, file: &std::path::Path) -> Result<Exit, Failure> {

@@ -1,10 +1,12 @@
 //! Plugins in Rust: cargo decides what is up to date, so it is always asked. All plugins of one workspace are built in
 //! one go, because they share their dependencies.
 
-use super::Plugin;
-use crate::layout::Layout;
-use crate::process::{line, read, say};
-use crate::toolchain::{TARGET, Toolchain};
+use crate::build::Job;
+use crate::process::{line, read};
+use crate::project::Project;
+use crate::rust_target::{RustTarget, TARGET};
+use crate::sdk;
+use crate::workshop::Workshop;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -14,55 +16,71 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Builds and publishes the given plugins.
-pub fn build(layout: &Layout, plugins: &[&Plugin]) -> Result<()> {
-    if plugins.is_empty() {
+pub(crate) fn build(workshop: &Workshop, jobs: &[&Job]) -> Result<()> {
+    if jobs.is_empty() {
         return Ok(());
     }
-    let toolchain = Toolchain::find(layout)?;
-    for (workspace, members) in by_workspace(layout, plugins)? {
-        let shown = workspace.strip_prefix(&layout.root).unwrap_or(&workspace);
-        let names: Vec<_> = members.iter().map(|plugin| plugin.name.as_str()).collect();
-        say(&format!("cargo build --release --target {TARGET} in {}: {}", shown.display(), names.join(", ")));
-        let components = compile(toolchain.cargo(layout), &workspace, &members)?;
-        for plugin in members {
-            let manifest = plugin.folder.join("Cargo.toml");
+    for job in jobs {
+        renew_sdk(&job.project)?;
+    }
+    let target = RustTarget::find(workshop)?;
+    let projects: Vec<&Project> = jobs.iter().map(|job| &job.project).collect();
+    for (workspace, members) in by_workspace(&projects)? {
+        let names: Vec<_> = members.iter().map(|project| project.name.as_str()).collect();
+        let (shown, names) = (workspace.display(), names.join(", "));
+        workshop.say(&format!("cargo build --release --target {TARGET} in {shown}: {names}"));
+        let components = compile(target.cargo(workshop), &workspace, &members)?;
+        let built = jobs.iter().filter(|job| members.iter().any(|one| one.folder == job.project.folder));
+        for job in built {
+            let manifest = job.project.folder.join("Cargo.toml").canonicalize()?;
             let component = components.get(&manifest).with_context(|| {
                 format!(
                     "{} gave no component; its library needs `crate-type = [\"cdylib\"]`",
                     manifest.display()
                 )
             })?;
-            plugin.publish(layout, component)?;
+            let bytes =
+                fs::read(component).with_context(|| format!("cannot read {}", component.display()))?;
+            job.publish(workshop, &bytes)?;
         }
     }
     Ok(())
 }
 
+/// A project that has the SDK laid into it gets that of this version.
+fn renew_sdk(project: &Project) -> Result<()> {
+    let manifest = fs::read_to_string(project.folder.join("Cargo.toml")).unwrap_or_default();
+    if manifest.contains(&format!("{}/sdk/", sdk::FOLDER)) {
+        sdk::lay(project.language, &project.folder.join(sdk::FOLDER))?;
+    }
+    Ok(())
+}
+
 /// The workspaces of the given plugins, each with its members among them.
-pub fn by_workspace<'a>(
-    layout: &Layout,
-    plugins: &[&'a Plugin],
-) -> Result<BTreeMap<PathBuf, Vec<&'a Plugin>>> {
-    let mut workspaces: BTreeMap<PathBuf, Vec<&Plugin>> = BTreeMap::new();
-    for plugin in plugins {
-        let mut locate = layout.cargo();
+///
+/// # Errors
+/// If cargo cannot read a manifest.
+pub fn by_workspace<'a>(projects: &[&'a Project]) -> Result<BTreeMap<PathBuf, Vec<&'a Project>>> {
+    let mut workspaces: BTreeMap<PathBuf, Vec<&Project>> = BTreeMap::new();
+    for project in projects {
+        let mut locate = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         locate.args(["locate-project", "--workspace", "--message-format", "plain", "--manifest-path"]);
-        let manifest = read(locate.arg(plugin.folder.join("Cargo.toml")))
-            .with_context(|| format!("cargo cannot read the manifest in {}", plugin.folder.display()))?;
+        let manifest = read(locate.arg(project.folder.join("Cargo.toml")))
+            .with_context(|| format!("cargo cannot read the manifest in {}", project.folder.display()))?;
         let root = Path::new(&manifest).parent().context("a manifest is in a folder")?.to_owned();
-        workspaces.entry(root).or_default().push(plugin);
+        workspaces.entry(root).or_default().push(project);
     }
     Ok(workspaces)
 }
 
 // Gives the component of each manifest, in cargo's own words, so that no file name is guessed.
-fn compile(mut cargo: Command, workspace: &Path, members: &[&Plugin]) -> Result<BTreeMap<PathBuf, PathBuf>> {
+fn compile(mut cargo: Command, workspace: &Path, members: &[&Project]) -> Result<BTreeMap<PathBuf, PathBuf>> {
     cargo.args(["build", "--release", "--quiet", "--target", TARGET, "--lib"]);
     cargo
         .args(["--message-format", "json-render-diagnostics", "--manifest-path"])
         .arg(workspace.join("Cargo.toml"));
-    for plugin in members {
-        cargo.arg("--package").arg(package_name(&plugin.folder)?);
+    for project in members {
+        cargo.arg("--package").arg(package_name(&project.folder)?);
     }
     let mut child = cargo.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
     let output = BufReader::new(child.stdout.take().context("cargo's output is piped")?);
@@ -74,6 +92,7 @@ fn compile(mut cargo: Command, workspace: &Path, members: &[&Plugin]) -> Result<
     }
     let status = child.wait()?;
     if !status.success() {
+        // What is wrong, and where, the compiler has said.
         bail!("{} ended with {status}", line(&cargo));
     }
     Ok(components)
@@ -93,6 +112,9 @@ fn component_of(message: &str) -> Option<(PathBuf, PathBuf)> {
 }
 
 /// The name of the package in a plugin's folder.
+///
+/// # Errors
+/// If its `Cargo.toml` cannot be read.
 pub fn package_name(folder: &Path) -> Result<String> {
     #[derive(Deserialize)]
     struct File {
