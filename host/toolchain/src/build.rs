@@ -51,6 +51,21 @@ pub fn build(workshop: &Workshop, jobs: &[&Job], tools: Tools) -> Result<()> {
     Ok(())
 }
 
+/// Fetches the tools of all languages whose own tools (node, python3) are there, so that later builds do not have to.
+///
+/// # Errors
+/// What npm or pip say.
+pub fn fetch_tools(workshop: &Workshop) -> Result<()> {
+    if javascript::is_here() {
+        javascript::install(workshop)?;
+    }
+    if python::is_here() {
+        python::install(workshop, python::CACHE, python::REQUIREMENTS)?;
+        python::install(workshop, c::CACHE, c::REQUIREMENTS)?;
+    }
+    Ok(())
+}
+
 /// Whether the tools of a language are there; if not, and that may be, says which plugins are left out.
 pub(crate) fn has_tools(
     workshop: &Workshop,
@@ -79,8 +94,7 @@ impl Job {
     /// did not change are not touched, and the others are swapped in whole.
     pub(crate) fn publish(&self, workshop: &Workshop, component: &[u8]) -> Result<()> {
         let manifest = fs::read(self.project.folder.join("plugin.toml"))?;
-        fs::create_dir_all(&self.dist)
-            .with_context(|| format!("cannot make {}", self.dist.display()))?;
+        fs::create_dir_all(&self.dist).with_context(|| format!("cannot make {}", self.dist.display()))?;
         let changed =
             [replace(&self.dist.join("plugin.toml"), &manifest)?, replace(&self.component(), component)?];
         if changed.contains(&true) {

@@ -17,11 +17,16 @@ use wit_component::ComponentEncoder;
 
 // Part of every digest: raise it when the steps below change.
 const RECIPE: &str = "c 1";
-const REQUIREMENTS: &str = include_str!("../c.txt");
+/// The folder of its tools in the cache.
+pub(crate) const CACHE: &str = "c-toolchain";
+/// What pip installs there.
+pub(crate) const REQUIREMENTS: &str = include_str!("../c.txt");
 
 /// Builds and publishes the given plugins that are not up to date.
 pub(crate) fn build(workshop: &Workshop, jobs: &[&Job], tools: Tools) -> Result<()> {
-    if jobs.is_empty() || !has_tools(workshop, jobs, python::needed("C plugins, whose compiler pip installs,"), tools)? {
+    if jobs.is_empty()
+        || !has_tools(workshop, jobs, python::needed("C plugins, whose compiler pip installs,"), tools)?
+    {
         return Ok(());
     }
     for job in jobs {
@@ -30,7 +35,7 @@ pub(crate) fn build(workshop: &Workshop, jobs: &[&Job], tools: Tools) -> Result<
         if freshness::is_fresh(job, &digest) {
             continue;
         }
-        let toolchain = python::install(workshop, "c-toolchain", REQUIREMENTS)?;
+        let toolchain = python::install(workshop, CACHE, REQUIREMENTS)?;
         let build = toolchain.join("build").join(freshness::build_name(project));
         freshness::copy_sources(project, &build)?;
         embedded::lay("sdk/c/", &build.join(".sdk"))?;
@@ -52,7 +57,17 @@ fn compile(project: &Project, toolchain: &Path, build: &Path) -> Result<Vec<u8>>
     }
     let mut zig = Command::new(toolchain.join("venv/bin/python"));
     zig.current_dir(build);
-    zig.args(["-m", "ziglang", "cc", "-target", "wasm32-wasi", "-mexec-model=reactor", "-std=c11", "-Os", "-s"]);
+    zig.args([
+        "-m",
+        "ziglang",
+        "cc",
+        "-target",
+        "wasm32-wasi",
+        "-mexec-model=reactor",
+        "-std=c11",
+        "-Os",
+        "-s",
+    ]);
     zig.args(["-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections", "-Wall"]);
     zig.args(["-I.sdk/include", "-I.sdk/bindings", "-I.sdk/vendor", "-I.sdk/vendor/yyjson", "-Isrc"]);
     zig.args(own);

@@ -73,7 +73,7 @@ fn needed() -> Result<(), ToolMissing> {
 }
 
 /// The tools; downloaded the first time.
-fn install(workshop: &Workshop) -> Result<PathBuf> {
+pub(crate) fn install(workshop: &Workshop) -> Result<PathBuf> {
     let dir = workshop.cache.join("js-toolchain").join(freshness::short_digest(&[TOOLS, TOOLS_LOCK]));
     let complete = dir.join(".complete");
     if !complete.is_file() {
@@ -101,7 +101,9 @@ pub fn packages(dir: &Path, package: &str, lock: &str) -> Result<()> {
 fn npm(dir: &Path, words: &[&str]) -> Result<()> {
     // No package here needs its install script, and a script is a stranger's program.
     let mut npm = Command::new("npm");
-    npm.args(words).args(["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(dir);
+    npm.args(words)
+        .args(["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
+        .current_dir(dir);
     run_quietly(&mut npm)
 }
 

@@ -18,12 +18,14 @@ mod workshop;
 mod world;
 
 pub use anyhow::Error;
-pub use build::{Job, Tools, build};
+pub use build::{Job, Tools, build, fetch_tools};
 pub use freshness::short_digest;
 pub use javascript::{is_here as node_is_here, packages as npm_packages, run_tests as run_javascript_tests};
 pub use process::{line, probe, read, run, run_quietly, run_within};
 pub use project::{Kind, Language, Project, check_name};
-pub use python::{environment as python_environment, is_here as python_is_here, run_tests as run_python_tests};
+pub use python::{
+    environment as python_environment, is_here as python_is_here, run_tests as run_python_tests,
+};
 pub use rust::{by_workspace as rust_workspaces, package_name as rust_package};
 pub use rust_target::{RustTarget, TARGET, debian};
 pub use template::{Names, write as write_project};

@@ -172,7 +172,9 @@ pub fn check_name(name: &str) -> Result<(), String> {
         ));
     }
     if WORDS.split_whitespace().any(|word| word == name) {
-        return Err(format!("NAME is `{name}`, a word that programming languages keep for themselves; try `{name}_plugin`"));
+        return Err(format!(
+            "NAME is `{name}`, a word that programming languages keep for themselves; try `{name}_plugin`"
+        ));
     }
     Ok(())
 }
@@ -201,7 +203,8 @@ mod tests {
 
     #[test]
     fn a_language_without_recipe_is_named() {
-        let error = project("[plugin]\nname = \"a\"\nversion = \"1\"\nkind = []\nlanguage = \"cobol\"\n").unwrap_err();
+        let error = project("[plugin]\nname = \"a\"\nversion = \"1\"\nkind = []\nlanguage = \"cobol\"\n")
+            .unwrap_err();
         assert!(format!("{error:#}").contains("unknown variant `cobol`"), "{error:#}");
     }
 

@@ -15,7 +15,10 @@ use std::process::Command;
 
 // Part of every digest: raise it when the steps below change.
 const RECIPE: &str = "python 2";
-const REQUIREMENTS: &str = include_str!("../python.txt");
+/// The folder of its tools in the cache.
+pub(crate) const CACHE: &str = "py-toolchain";
+/// What pip installs there.
+pub(crate) const REQUIREMENTS: &str = include_str!("../python.txt");
 
 /// Builds and publishes the given plugins that are not up to date.
 pub(crate) fn build(workshop: &Workshop, jobs: &[&Job], tools: Tools) -> Result<()> {
@@ -28,7 +31,7 @@ pub(crate) fn build(workshop: &Workshop, jobs: &[&Job], tools: Tools) -> Result<
         if freshness::is_fresh(job, &digest) {
             continue;
         }
-        let toolchain = install(workshop, "py-toolchain", REQUIREMENTS)?;
+        let toolchain = install(workshop, CACHE, REQUIREMENTS)?;
         let build = toolchain.join("build").join(freshness::build_name(project));
         freshness::copy_sources(project, &build)?;
         embedded::lay("sdk/python/", &build.join(".sdk"))?;

@@ -118,7 +118,9 @@ fn make(workshop: &Workshop, dir: &Path) -> Result<()> {
         ))
         .into());
     }
-    workshop.say(&format!("making a compiler for {TARGET} from Debian's packages (140 MB to download, 2 minutes)"));
+    workshop.say(&format!(
+        "making a compiler for {TARGET} from Debian's packages (140 MB to download, 2 minutes)"
+    ));
     let script = workshop.cache.join("wasm-toolchain.sh");
     fs::write(&script, SCRIPT).with_context(|| format!("cannot write {}", script.display()))?;
     run(Command::new("bash").arg(script).arg(dir)).context("the wasm toolchain could not be made")

@@ -87,11 +87,18 @@ pub async fn check(options: WasmOptions, path: &Path) -> Result<Checked, WasmErr
         problems.extend(declared(info));
         for (at, inputs) in info.examples.iter().enumerate() {
             let plugin = runner.alone(shared)?;
-            let mut example =
-                Example { executor: info.id.clone(), number: at + 1, first_call_us: 0, warm_call_us: 0, outcome: String::new() };
+            let mut example = Example {
+                executor: info.id.clone(),
+                number: at + 1,
+                first_call_us: 0,
+                warm_call_us: 0,
+                outcome: String::new(),
+            };
             for warm in [false, true] {
                 let began = Instant::now();
-                let ended = call(&plugin, info, &bare_run(), invocation(&Case::default(), info, inputs.clone())).await;
+                let ended =
+                    call(&plugin, info, &bare_run(), invocation(&Case::default(), info, inputs.clone()))
+                        .await;
                 let span = micros(began.elapsed());
                 if warm {
                     example.warm_call_us = span;
@@ -135,7 +142,13 @@ fn declared(info: &ExecutorInfo) -> Vec<Finding> {
     problems
 }
 
-fn misfit(code: &'static str, info: &ExecutorInfo, number: usize, schema: &Value, value: &Value) -> Option<Finding> {
+fn misfit(
+    code: &'static str,
+    info: &ExecutorInfo,
+    number: usize,
+    schema: &Value,
+    value: &Value,
+) -> Option<Finding> {
     let violation = violation(schema, value)?;
     let (what, which) = match code {
         "bad_example" => ("does not fit", "input"),
@@ -227,7 +240,9 @@ mod tests {
         let log = "apflow:plugin/log@0.1.0";
         let http = "apflow:plugin/http@0.1.0";
         assert!(codes(&[log, "wasi:io/streams@0.2.6"], json!({})).is_empty());
-        assert!(codes(&[http], json!({"http": ["https://*"], "private_network": ["*"], "env": ["A"]})).is_empty());
+        assert!(
+            codes(&[http], json!({"http": ["https://*"], "private_network": ["*"], "env": ["A"]})).is_empty()
+        );
         assert!(codes(&["wasi:http/outgoing-handler@0.2.0"], json!({"http": ["https://*"]})).is_empty());
         assert_eq!(codes(&[http], json!({})), ["import_without_request"]);
         assert_eq!(codes(&[log], json!({"system": true})), ["request_without_import"]);

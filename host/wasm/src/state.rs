@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use apflow_core::plugin::RunContext;
 use apflow_core::clock::Timestamp;
+use apflow_core::plugin::RunContext;
 use apflow_core::plugin::services::PluginState;
 use tokio::sync::Semaphore;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 
-use crate::clocks::{Steps, Wall};
 use crate::call::Admission;
 use crate::capability::NetUse;
+use crate::clocks::{Steps, Wall};
 use crate::grants::{Grants, Mode};
 use crate::http::HttpClient;
 use crate::limits::Limits;

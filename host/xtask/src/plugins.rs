@@ -37,7 +37,8 @@ pub fn build(layout: &Layout, options: &Options) -> Result<()> {
     let workshop = layout.workshop();
     let _lock = workshop.lock("plugins")?;
     let all = find(layout)?;
-    if let Some(name) = options.only.as_deref().filter(|name| all.iter().all(|job| job.project.name != *name)) {
+    if let Some(name) = options.only.as_deref().filter(|name| all.iter().all(|job| job.project.name != *name))
+    {
         let names: Vec<_> = all.iter().map(|job| job.project.name.as_str()).collect();
         bail!("there is no plugin `{name}`; there are: {}", names.join(", "));
     }

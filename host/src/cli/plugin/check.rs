@@ -31,11 +31,15 @@ fn text(checked: &Value) -> String {
         ["name", "version", "digest", "size_bytes", "kinds", "executors", "hook_points", "imports", "path"];
     let named = LINES.iter().filter(|name| field(checked, name) != "-");
     let mut text: Vec<String> = named.map(|name| format!("{name:<12} {}", field(checked, name))).collect();
-    text.push(match checked.get("requested").filter(|asked| asked.as_object().is_some_and(|map| !map.is_empty())) {
-        Some(asked) => format!("asks for     {asked}"),
-        None => "asks for     nothing".into(),
-    });
-    let ms = |one: &Value, name: &str| format!("{:.2} ms", one.get(name).and_then(Value::as_f64).unwrap_or_default() / 1000.0);
+    text.push(
+        match checked.get("requested").filter(|asked| asked.as_object().is_some_and(|map| !map.is_empty())) {
+            Some(asked) => format!("asks for     {asked}"),
+            None => "asks for     nothing".into(),
+        },
+    );
+    let ms = |one: &Value, name: &str| {
+        format!("{:.2} ms", one.get(name).and_then(Value::as_f64).unwrap_or_default() / 1000.0)
+    };
     text.push(format!("loaded in    {}", ms(checked, "load_us")));
     text.push(format!("first call   {}, warm {}", ms(checked, "first_call_us"), ms(checked, "warm_call_us")));
     let list = |name: &str| checked.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
@@ -52,7 +56,9 @@ fn text(checked: &Value) -> String {
     }
     let problems = list("problems");
     text.push(String::new());
-    text.extend(problems.iter().map(|one| format!("problem: {} ({})", field(one, "message"), field(one, "code"))));
+    text.extend(
+        problems.iter().map(|one| format!("problem: {} ({})", field(one, "message"), field(one, "code"))),
+    );
     if problems.is_empty() {
         text.push("No problems".into());
     }

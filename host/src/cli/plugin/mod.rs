@@ -13,8 +13,8 @@ use apflow_host::Config;
 use serde_json::{Value, json};
 
 use super::errors::{Exit, Failure};
-use super::output::{Output, field, table, text_of};
 use super::options::{QUIET, start_logging};
+use super::output::{Output, field, table, text_of};
 use super::target::{Need, TargetArgs};
 
 /// Flags of `apflow plugin`.

@@ -63,7 +63,9 @@ pub fn run(args: &NewArgs, output: Output) -> Result<Exit, Failure> {
     let name = &args.name;
     check_name(name).map_err(|problem| Failure::usage("invalid_params", problem))?;
     if PluginPolicy::shipped().contains_key(name) {
-        let message = format!("NAME is `{name}`, a plugin that comes with apflow and that yours would replace; choose another");
+        let message = format!(
+            "NAME is `{name}`, a plugin that comes with apflow and that yours would replace; choose another"
+        );
         return Err(Failure::usage("name_taken", message));
     }
     let folder = args.dir.clone().unwrap_or_else(|| PathBuf::from(name));

@@ -54,7 +54,10 @@ pub async fn run(args: &PackArgs, config: &Config, output: Output) -> Result<Exi
 
 /// `plugin.toml` and the component, without owner, time or anything else of the machine.
 fn archive(component: &Path, name: &str) -> std::io::Result<Vec<u8>> {
-    let parts = [("plugin.toml".to_owned(), component.with_file_name("plugin.toml")), (format!("{name}.wasm"), component.into())];
+    let parts = [
+        ("plugin.toml".to_owned(), component.with_file_name("plugin.toml")),
+        (format!("{name}.wasm"), component.into()),
+    ];
     let mut tar = Builder::new(Vec::new());
     for (name, path) in parts {
         let bytes = std::fs::read(path)?;

@@ -65,7 +65,11 @@ fn files(dir: &Path) -> Result<Vec<CaseFile>, Failure> {
         entries.filter(|path| path.extension().is_some_and(|extension| extension == "toml")).collect();
     paths.sort();
     if paths.is_empty() {
-        let message = format!("{} has no file of cases; write {}", folder.display(), folder.join("cases.toml").display());
+        let message = format!(
+            "{} has no file of cases; write {}",
+            folder.display(),
+            folder.join("cases.toml").display()
+        );
         return Err(Failure::usage("no_cases", message));
     }
     let files: Result<_, _> = paths.iter().map(|path| CaseFile::read(path)).collect();
@@ -78,7 +82,8 @@ fn line(report: &Report) -> String {
     if report.passed {
         return format!("{} {} ({ms:.1} ms)", console::style("ok    ").green(), report.name);
     }
-    let head = format!("{} {} ({ms:.1} ms, {})", console::style("FAILED").red(), report.name, report.file.display());
+    let head =
+        format!("{} {} ({ms:.1} ms, {})", console::style("FAILED").red(), report.name, report.file.display());
     std::iter::once(head).chain(report.mismatches.iter().map(difference)).collect::<Vec<_>>().join("\n")
 }
 

@@ -60,7 +60,9 @@ fn result(case: &Case, got: &Value) -> Vec<Mismatch> {
         mismatches.push(Mismatch::new("part of the result", part.clone(), got.clone()));
     }
     if let Some(schema) = &case.result_schema {
-        mismatches.extend(violation(schema, got).map(|one| Mismatch::new("result_schema", one.to_string(), got.clone())));
+        mismatches.extend(
+            violation(schema, got).map(|one| Mismatch::new("result_schema", one.to_string(), got.clone())),
+        );
     }
     mismatches
 }

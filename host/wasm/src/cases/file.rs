@@ -317,18 +317,23 @@ impl Case {
         let others = self.state_after.is_some() || self.checkpoint_after.is_some() || !self.http.is_empty();
         let any = results || others || self.failure.is_some() || self.decision.is_some();
         if !any && self.render_contains.is_none() && self.progress_contains.is_none() {
-            let remedy = "`result`, `result_contains`, `result_schema`, `failure`, `decision` or `render_contains`";
+            let remedy =
+                "`result`, `result_contains`, `result_schema`, `failure`, `decision` or `render_contains`";
             return Err(format!("it expects nothing; write {remedy}"));
         }
         if let Some(text) = &self.result_json {
-            serde_json::from_str::<Value>(text).map_err(|error| format!("`result_json` is not JSON: {error}"))?;
+            serde_json::from_str::<Value>(text)
+                .map_err(|error| format!("`result_json` is not JSON: {error}"))?;
         }
         if let Some(schema) = &self.result_schema {
             jsonschema::validator_for(schema)
                 .map_err(|error| format!("`result_schema` is not a JSON Schema: {error}"))?;
         }
         if let Some(answer) = self.http.iter().find(|answer| answer.body.is_some() && answer.json.is_some()) {
-            return Err(format!("the answer to {} {} has `body` and `json`; write one", answer.method, answer.url));
+            return Err(format!(
+                "the answer to {} {} has `body` and `json`; write one",
+                answer.method, answer.url
+            ));
         }
         Ok(())
     }

@@ -35,9 +35,10 @@ impl Network {
     /// Requests that no answer was for, and answers that were asked for too seldom.
     pub fn mismatches(&self) -> Vec<Mismatch> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let unexpected = seen.unexpected.iter().map(|request| {
-            Mismatch::new("unexpected request", "a [[case.http]] for it", request.as_str())
-        });
+        let unexpected = seen
+            .unexpected
+            .iter()
+            .map(|request| Mismatch::new("unexpected request", "a [[case.http]] for it", request.as_str()));
         let answers = self.answers.iter().zip(&seen.asked);
         let seldom = answers.filter(|(answer, asked)| **asked < answer.times).map(|(answer, asked)| {
             let what = format!("requests {} {}", answer.method, answer.url);
@@ -48,7 +49,8 @@ impl Network {
 
     fn find(&self, request: &Request<Bytes>) -> Option<&HttpAnswer> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |at: &usize| self.answers[*at].is_for(request) && seen.asked[*at] < self.answers[*at].times;
+        let fits =
+            |at: &usize| self.answers[*at].is_for(request) && seen.asked[*at] < self.answers[*at].times;
         if let Some(at) = (0..self.answers.len()).find(fits) {
             seen.asked[at] += 1;
             return Some(&self.answers[at]);
@@ -72,7 +74,8 @@ impl StandIn for Network {
             (None, None) => String::new(),
         };
         let mut response = Response::new(Bytes::from(text));
-        *response.status_mut() = answer.status.try_into().map_err(|_| format!("{} is no status", answer.status))?;
+        *response.status_mut() =
+            answer.status.try_into().map_err(|_| format!("{} is no status", answer.status))?;
         if answer.json.is_some() {
             response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
         }
@@ -92,7 +95,10 @@ impl HttpAnswer {
         let json = || serde_json::from_slice::<Value>(request.body()).ok();
         self.method.eq_ignore_ascii_case(request.method().as_str())
             && matches(&self.url, &request.uri().to_string())
-            && self.request_headers.iter().all(|(name, value)| header(name).is_some_and(|one| matches(value, one)))
+            && self
+                .request_headers
+                .iter()
+                .all(|(name, value)| header(name).is_some_and(|one| matches(value, one)))
             && self.request_contains.as_ref().is_none_or(|part| body().contains(part))
             && self.request_json.as_ref().is_none_or(|wanted| json().is_some_and(|got| same(wanted, &got)))
     }
@@ -115,7 +121,12 @@ mod tests {
     }
 
     fn request(method: &str, url: &str, body: &'static str) -> Request<Bytes> {
-        Request::builder().method(method).uri(url).header("x-key", "abc").body(Bytes::from_static(body.as_bytes())).unwrap()
+        Request::builder()
+            .method(method)
+            .uri(url)
+            .header("x-key", "abc")
+            .body(Bytes::from_static(body.as_bytes()))
+            .unwrap()
     }
 
     #[test]

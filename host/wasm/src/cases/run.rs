@@ -175,7 +175,12 @@ impl CaseRunner {
         }
     }
 
-    async fn feed(&self, around: &Surroundings, case: &Case, batch: &[MeasurementOf]) -> (Vec<Mismatch>, String) {
+    async fn feed(
+        &self,
+        around: &Surroundings,
+        case: &Case,
+        batch: &[MeasurementOf],
+    ) -> (Vec<Mismatch>, String) {
         if !self.loaded.collects {
             let kinds = self.loaded.info.kinds.clone();
             return (vec![Mismatch::new("kind", "collector", kinds)], String::new());
@@ -191,8 +196,9 @@ impl CaseRunner {
             Ok(text) => {
                 let parts = case.render_contains.as_ref().map(|parts| parts.all()).unwrap_or_default();
                 let missing = parts.iter().filter(|part| !text.contains(part.as_str()));
-                let mut mismatches: Vec<_> =
-                    missing.map(|part| Mismatch::new("render_contains", part.as_str(), text.as_str())).collect();
+                let mut mismatches: Vec<_> = missing
+                    .map(|part| Mismatch::new("render_contains", part.as_str(), text.as_str()))
+                    .collect();
                 if case.failure.is_some() {
                     mismatches.push(Mismatch::new("failure", "a failure", text.as_str()));
                 }
@@ -238,9 +244,16 @@ impl Surroundings {
     /// Values of secrets that the plugin has seen, as everything shows that it gave away.
     fn leaks(&self, case: &Case, said: &str) -> Vec<Mismatch> {
         let all = [said, &self.run.text(), &self.state.text()].concat();
-        let leaked = case.secrets.iter().filter(|(_, value)| !value.is_empty() && all.contains(value.as_str()));
+        let leaked =
+            case.secrets.iter().filter(|(_, value)| !value.is_empty() && all.contains(value.as_str()));
         leaked
-            .map(|(name, _)| Mismatch::new(&format!("secret `{name}`"), "never in the plugin's hands", "its value came back"))
+            .map(|(name, _)| {
+                Mismatch::new(
+                    &format!("secret `{name}`"),
+                    "never in the plugin's hands",
+                    "its value came back",
+                )
+            })
             .collect()
     }
 }

@@ -8,9 +8,7 @@ use apflow_core::error::{Error, ErrorCode, FailureKind, Result, TaskError};
 use apflow_core::id::TaskId;
 use apflow_core::json::Json;
 use apflow_core::plugin::RunContext;
-use apflow_core::plugin::services::{
-    ChildEnd, ChildLimits, Expected, PluginState, SecretSource, StateEntry,
-};
+use apflow_core::plugin::services::{ChildEnd, ChildLimits, Expected, PluginState, SecretSource, StateEntry};
 use async_trait::async_trait;
 use serde_json::Value;
 
@@ -181,9 +179,8 @@ impl RunContext for Run {
             return Ok(root(at));
         }
         limits.check(0, u32::try_from(running.submitted.len()).unwrap_or(u32::MAX))?;
-        let fits = |child: &ChildOf| {
-            child.tree_contains.as_ref().is_none_or(|part| contains(part, &tree.value()))
-        };
+        let fits =
+            |child: &ChildOf| child.tree_contains.as_ref().is_none_or(|part| contains(part, &tree.value()));
         let Some(at) = running.children.iter().position(fits) else {
             running.refused.push(tree.as_str().to_owned());
             return Err(Error::new(ErrorCode::InvalidTree, "no [[case.child]] is for this tree"));
@@ -201,7 +198,10 @@ impl RunContext for Run {
         Ok(ChildEnd {
             status: child.status,
             result: child.result.clone().map(Json::from),
-            error: child.error.as_ref().map(|text| TaskError::new(FailureKind::Permanent, "case", text.as_str())),
+            error: child
+                .error
+                .as_ref()
+                .map(|text| TaskError::new(FailureKind::Permanent, "case", text.as_str())),
         })
     }
 }
@@ -221,7 +221,10 @@ mod tests {
         assert!(write(Expected::Version(version), 3).await.unwrap());
         assert!(!write(Expected::Version(version), 4).await.unwrap());
         assert_eq!(state.value("a"), Some(json!(3)));
-        assert!(state.write("p", "b", Expected::Any, Some(json!(1).into()), 1).await.is_err(), "one key is the most");
+        assert!(
+            state.write("p", "b", Expected::Any, Some(json!(1).into()), 1).await.is_err(),
+            "one key is the most"
+        );
     }
 
     #[tokio::test]
@@ -231,7 +234,8 @@ mod tests {
         let limits = ChildLimits { count: 9, depth: 1 };
         let other = run.submit_child(json!([{"name": "y"}]).into(), "1", limits).await;
         assert_eq!(other.unwrap_err().code, ErrorCode::InvalidTree);
-        let root = run.submit_child(json!([{"name": "x", "executor": "e"}]).into(), "2", limits).await.unwrap();
+        let root =
+            run.submit_child(json!([{"name": "x", "executor": "e"}]).into(), "2", limits).await.unwrap();
         assert_eq!(run.await_child(&root).await.unwrap().result, Some(json!(7).into()));
         assert_eq!(run.children().0.len(), 1);
         assert!(run.await_child(&TaskId::from("child-2".to_owned())).await.is_err());
