@@ -22,6 +22,7 @@ mod peers;
 mod reload;
 mod schedules;
 mod site;
+mod templates;
 mod tidy;
 mod trials;
 mod webhooks;
