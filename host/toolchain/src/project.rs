@@ -8,9 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The interfaces that are imported where `[requests]` has a key of the same name. What else may be asked for needs no
-/// import of its own: `private_network` goes with `http`; `env` and `fs` come through WASI.
-pub const CAPABILITIES: [&str; 8] =
-    ["http", "process", "system", "secrets", "state", "tasks", "checkpoint", "net"];
+/// import of its own: `private_network` and `unix` go with `http`; `env` and `fs` come through WASI.
+pub const CAPABILITIES: [&str; 7] = ["http", "process", "system", "secrets", "state", "tasks", "net"];
 
 /// Languages that components are built from.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,8 +118,9 @@ impl Project {
         if name.is_empty() || !name.chars().all(plain) {
             bail!("{}: `plugin.name` is {name:?}; use letters, digits, `_` and `-`", path.display());
         }
-        let asked = |name: &&str| requests.get(*name).is_some_and(asks);
-        let capabilities = CAPABILITIES.into_iter().filter(|name| asked(&name)).collect();
+        let asked = |name: &str| requests.get(name).is_some_and(asks);
+        let through = |name: &str| name == "http" && asked("unix");
+        let capabilities = CAPABILITIES.into_iter().filter(|name| asked(name) || through(name)).collect();
         Ok(Self { folder: folder.to_owned(), name, version, language, kinds: kind, capabilities })
     }
 }

@@ -2,7 +2,7 @@
 //! that it asks for. A JavaScript or Python component imports all of its world, so what is not asked for must not be there.
 
 use crate::embedded;
-use crate::project::Project;
+use crate::project::{Kind, Project};
 use anyhow::{Context, Result};
 use std::fmt::Write as _;
 use std::fs;
@@ -15,7 +15,9 @@ pub fn text(project: &Project) -> String {
     for kind in &project.kinds {
         let _ = writeln!(text, "    include apflow:plugin/{}@0.1.0;", kind.world());
     }
-    for capability in &project.capabilities {
+    // Nothing has to be asked for to go on where an attempt before has stopped.
+    let checkpoint = project.kinds.contains(&Kind::Executor).then_some("checkpoint");
+    for capability in project.capabilities.iter().copied().chain(checkpoint) {
         let _ = writeln!(text, "    import apflow:plugin/{capability}@0.1.0;");
     }
     text.push_str("}\n");
@@ -36,7 +38,7 @@ pub fn write(project: &Project, build: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::project::{Kind, Language};
+    use crate::project::Language;
 
     #[test]
     fn a_world_says_what_is_exported_and_asked_for() {
@@ -50,7 +52,7 @@ mod tests {
         };
         let expected = "package apflow:my-tool-plugin@0.1.0;\n\nworld plugin {\n    \
             include apflow:plugin/executor-plugin@0.1.0;\n    include apflow:plugin/hooks-plugin@0.1.0;\n    \
-            import apflow:plugin/http@0.1.0;\n    import apflow:plugin/state@0.1.0;\n}\n";
+            import apflow:plugin/http@0.1.0;\n    import apflow:plugin/state@0.1.0;\n    import apflow:plugin/checkpoint@0.1.0;\n}\n";
         assert_eq!(text(&project), expected);
     }
 }

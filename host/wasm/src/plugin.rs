@@ -25,7 +25,7 @@ pub(crate) struct Plugin {
     /// Idle instances for each kind, where they are shared.
     pub pools: Pools,
     /// Admits `limits.concurrent_calls` calls.
-    pub gate: Semaphore,
+    pub gate: Arc<Semaphore>,
 }
 
 /// Code that can be instantiated.
@@ -115,7 +115,7 @@ impl Plugin {
     /// The same code for somebody else, with no instances of the old one. Without `sharing` instances are shared as kinds
     /// usually do.
     pub fn afresh(&self, identity: Identity, sharing: Option<Sharing>) -> Arc<Self> {
-        let gate = Semaphore::new(identity.limits.concurrent_calls.max(1) as usize);
+        let gate = Arc::new(Semaphore::new(identity.limits.concurrent_calls.max(1) as usize));
         Arc::new(Self {
             identity: Arc::new(identity),
             sandbox: Arc::clone(&self.sandbox),

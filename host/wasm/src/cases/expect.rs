@@ -1,5 +1,6 @@
 //! Comparing what came with what was expected.
 
+use std::fmt;
 use std::time::Duration;
 
 use apflow_core::error::TaskError;
@@ -59,19 +60,36 @@ fn result(case: &Case, got: &Value) -> Vec<Mismatch> {
         mismatches.push(Mismatch::new("part of the result", part.clone(), got.clone()));
     }
     if let Some(schema) = &case.result_schema {
-        mismatches.extend(violation(schema, got).map(|problem| Mismatch::new("result_schema", problem, got.clone())));
+        mismatches.extend(violation(schema, got).map(|one| Mismatch::new("result_schema", one.to_string(), got.clone())));
     }
     mismatches
 }
 
 /// Why a value does not fit a schema, if it does not.
-pub(crate) fn violation(schema: &Value, value: &Value) -> Option<String> {
+pub(crate) fn violation(schema: &Value, value: &Value) -> Option<Violation> {
     match jsonschema::validator_for(schema) {
         Ok(validator) => {
             let violation = validator.validate(value).err()?;
-            Some(format!("at `{}`: {violation}", violation.instance_path()))
+            Some(Violation { pointer: violation.instance_path().to_string(), problem: violation.to_string() })
         }
-        Err(error) => Some(format!("the schema is not a JSON Schema: {error}")),
+        Err(error) => {
+            let problem = format!("the schema is not a JSON Schema: {error}");
+            Some(Violation { pointer: String::new(), problem })
+        }
+    }
+}
+
+/// Where a value does not fit a schema, and why.
+pub(crate) struct Violation {
+    /// JSON pointer into the value.
+    pub pointer: String,
+    /// In the validator's words.
+    pub problem: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at `{}`: {}", self.pointer, self.problem)
     }
 }
 

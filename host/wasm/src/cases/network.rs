@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::expect::same;
 use super::file::HttpAnswer;
 use super::report::Mismatch;
-use crate::http::Upstream;
+use crate::http::StandIn;
 
 /// Answers, and what was asked of them.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Network {
 }
 
 #[async_trait]
-impl Upstream for Network {
+impl StandIn for Network {
     async fn answer(&self, request: Request<Bytes>) -> Result<Response<Bytes>, String> {
         let Some(answer) = self.find(&request) else {
             return Err(format!("no [[case.http]] answers {} {}", request.method(), request.uri()));

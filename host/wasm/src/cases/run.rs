@@ -107,7 +107,7 @@ impl CaseRunner {
         let state = Arc::new(State::new(&case.state));
         let run = Arc::new(Run::new(case.checkpoint.as_ref(), &case.child));
         let http = HttpClient::new(HttpClientOptions {
-            upstream: Some(Arc::clone(&network) as _),
+            stand_in: Some(Arc::clone(&network) as _),
             secrets: Arc::new(Secrets(case.secrets.clone())),
             ..HttpClientOptions::default()
         })
@@ -280,8 +280,10 @@ pub(crate) fn invocation(case: &Case, info: &ExecutorInfo, inputs: Value) -> Inv
 /// What the host says to inputs that do not fit, before the plugin sees them.
 fn refuse(info: &ExecutorInfo, inputs: &Value) -> Option<TaskError> {
     let violation = super::violation(&info.input_schema, inputs)?;
-    let message = format!("inputs of executor '{}' {violation}", info.id);
-    Some(TaskError::new(FailureKind::BadInput, "schema_violation", message))
+    let (pointer, problem) = (violation.pointer, violation.problem);
+    let message = format!("inputs{pointer} of executor '{}': {problem}", info.id);
+    let error = TaskError::new(FailureKind::BadInput, "schema_violation", message);
+    Some(TaskError { pointer: Some(pointer), ..error })
 }
 
 /// The operator's side of a case: what is asked for is allowed, secrets come from the case, sockets lead nowhere, and

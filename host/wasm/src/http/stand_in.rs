@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use crate::grants::Grants;
 
 /// Answers requests that the grants permit.
 #[async_trait]
-pub trait Upstream: fmt::Debug + Send + Sync {
+pub trait StandIn: fmt::Debug + Send + Sync {
     /// The answer to a request with its absolute URL.
     ///
     /// # Errors
@@ -37,16 +38,17 @@ pub(super) fn check_address(grants: &Grants, target: &Target) -> Result<(), Http
 
 /// One request and its answer, under the limits that the network's would have.
 pub(super) async fn exchange(
-    upstream: &dyn Upstream,
+    stand_in: &dyn StandIn,
     request: Request<OutgoingBody>,
     target: &Target,
-    budget: &std::sync::Arc<Budget>,
+    budget: &Arc<Budget>,
     deadline: Option<Deadline>,
 ) -> Result<Response<ResponseBody>, HttpError> {
-    let (head, body) = request.map(|body| body.sent_to(&target.origin)).into_parts();
+    let (mut head, body) = request.map(|body| body.sent_to(&target.origin)).into_parts();
+    head.uri = target.url.as_str().parse().unwrap_or_else(|_| target.uri.clone());
     let body = body.collect().await.map_err(|error| HttpError::broken(&target.origin, &*error))?;
-    budget.record_contact(&target.peer());
-    let answer = upstream.answer(Request::from_parts(head, body.to_bytes())).await;
+    budget.record_contact(&if target.upstream.is_some() { target.origin.clone() } else { target.peer() });
+    let answer = stand_in.answer(Request::from_parts(head, body.to_bytes())).await;
     let answer = answer.map_err(|message| HttpError::Other { code: "http_no_answer", message })?;
     let (head, body) = answer.into_parts();
     let body = ResponseBody::new(body, &target.origin, budget, deadline, None)?;
