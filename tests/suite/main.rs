@@ -17,6 +17,7 @@ mod examples;
 mod faults;
 mod harness;
 mod hostile;
+mod languages;
 mod limits;
 mod on_postgres;
 mod peers;

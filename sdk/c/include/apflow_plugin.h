@@ -346,7 +346,7 @@ bool apflow_tasks_submit(const char *tree, const char *idempotency_key, const ch
 /* Waits for it: `{"status", "result", "error"}`. */
 bool apflow_tasks_await(const char *root_id, yyjson_val **result);
 
-/* ---- Checkpoints: ask for `checkpoint` -------------------------------------------------------------------------- */
+/* ---- Checkpoints: there is nothing to ask for ----------------------------------------------------------- */
 
 /* The newest checkpoint of this task; NULL if there is none. */
 bool apflow_checkpoint_load(yyjson_val **data);

@@ -1,4 +1,4 @@
-"""Where a later attempt goes on. Needs the `checkpoint` grant."""
+"""Where a later attempt goes on. Every executor has it; there is nothing to ask for."""
 
 import json
 from typing import Any

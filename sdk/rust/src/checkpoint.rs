@@ -1,4 +1,4 @@
-//! Where a later attempt at the same task goes on, feature `checkpoint`. Needs the `checkpoint` grant.
+//! Where a later attempt at the same task goes on, feature `checkpoint`. Every executor may use it; there is nothing to ask for.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -66,6 +66,8 @@ fn archive(component: &Path, name: &str) -> std::io::Result<Vec<u8>> {
         header.set_mode(0o644);
         header.set_size(bytes.len() as u64);
         header.set_mtime(0);
+        header.set_uid(0);
+        header.set_gid(0);
         tar.append_data(&mut header, name, bytes.as_slice())?;
     }
     tar.into_inner()

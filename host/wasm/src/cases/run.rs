@@ -74,7 +74,7 @@ impl CaseRunner {
     /// # Errors
     /// If the sandbox cannot be set up; whatever the plugin does is in the report.
     pub async fn run(&self, file: &Path, case: &Case) -> Result<Report, WasmError> {
-        let around = self.surroundings(case, None)?;
+        let around = self.surroundings(case, allowed(self.asked()), None)?;
         let began = Instant::now();
         let (mut mismatches, said) = if let Some(event) = &case.event {
             self.ask_hook(&around, case, event).await
@@ -97,12 +97,22 @@ impl CaseRunner {
         })
     }
 
-    /// A plugin by itself: what a case without any fake has, for `check`.
+    /// A plugin by itself, for `check`: nothing of the machine is granted, and nothing is faked.
     pub(crate) fn alone(&self, sharing: Option<Sharing>) -> Result<Arc<Plugin>, WasmError> {
-        Ok(self.surroundings(&Case::default(), sharing)?.plugin)
+        let outside = Capabilities::default();
+        Ok(self.surroundings(&Case::default(), outside, sharing)?.plugin)
     }
 
-    fn surroundings(&self, case: &Case, sharing: Option<Sharing>) -> Result<Surroundings, WasmError> {
+    fn asked(&self) -> Capabilities {
+        self.loaded.plugin.identity.grants.requested().clone()
+    }
+
+    fn surroundings(
+        &self,
+        case: &Case,
+        allowed: Capabilities,
+        sharing: Option<Sharing>,
+    ) -> Result<Surroundings, WasmError> {
         let network = Arc::new(Network::new(case.http.clone()));
         let state = Arc::new(State::new(&case.state));
         let run = Arc::new(Run::new(case.checkpoint.as_ref(), &case.child));
@@ -113,9 +123,8 @@ impl CaseRunner {
         })
         .map_err(|error| Problem::Sandbox(format!("no TLS: {error}")))?;
         let known = &self.loaded.plugin.identity;
-        let asked = known.grants.requested().clone();
         let identity = Identity {
-            grants: Arc::new(Grants::new(known.name.clone(), asked.clone(), allowed(asked))),
+            grants: Arc::new(Grants::new(known.name.clone(), self.asked(), allowed)),
             http: Arc::new(http),
             services: Services { state: Arc::clone(&state) as _, ..known.services.clone() },
             time: case.now,

@@ -27,7 +27,7 @@ class {{type}}:
     def render(self) -> str:
         lines = []
         for labels, count in self.counts.items():
-            lines += [f"tasks_total{labels} {count}\n", f"tasks_seconds_total{labels} {self.seconds[labels]:g}\n"]
+            lines += [f"tasks_total{labels} {count}\n", f"tasks_seconds_total{labels} {self.seconds[labels]}\n"]
         return "".join(lines)
 
 

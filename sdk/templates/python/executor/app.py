@@ -20,7 +20,7 @@ class Greetings:
 
 
 @executor("{{ident}}", idempotent=True, examples=[{"names": ["Ada"]}])
-def {{ident}}(inputs: Inputs, ctx: Context) -> Greetings:
+def greet(inputs: Inputs, ctx: Context) -> Greetings:
     """Greets people by name."""
     greetings = []
     for at, name in enumerate(inputs.names):
@@ -32,4 +32,4 @@ def {{ident}}(inputs: Inputs, ctx: Context) -> Greetings:
     return Greetings(greetings)
 
 
-Executor = export_executors({{ident}})
+Executor = export_executors(greet)

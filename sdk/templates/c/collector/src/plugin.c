@@ -42,7 +42,7 @@ bool apflow_collect(const apflow_measurement *batch, size_t count) {
 const char *apflow_render(void) {
     const char *text = "";
     for (const figure *one = figures; one != NULL; one = one->next) {
-        text = apflow_format("%stasks_total%s %llu\ntasks_seconds_total%s %g\n", text, one->labels, one->count,
+        text = apflow_format("%stasks_total%s %llu\ntasks_seconds_total%s %.3f\n", text, one->labels, one->count,
             one->labels, one->ms / 1000);
     }
     return text;

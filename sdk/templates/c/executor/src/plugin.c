@@ -24,7 +24,7 @@ static bool greet(apflow_call *call) {
     return apflow_result(call, result);
 }
 
-static const apflow_executor {{ident}} = {
+static const apflow_executor greeter = {
     .id = "{{ident}}",
     .description = "Greets people by name.",
     .examples = (const char *const[]){"{\"names\": [\"Ada\"]}", NULL},
@@ -40,4 +40,4 @@ static const apflow_executor {{ident}} = {
     .execute = greet,
 };
 
-const apflow_executor *const apflow_executors[] = {&{{ident}}, NULL};
+const apflow_executor *const apflow_executors[] = {&greeter, NULL};
