@@ -69,7 +69,7 @@ fn compile(project: &Project, toolchain: &Path, build: &Path) -> Result<Vec<u8>>
         "-s",
     ]);
     zig.args(["-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections", "-Wall"]);
-    zig.args(["-I.sdk/include", "-I.sdk/bindings", "-I.sdk/vendor", "-I.sdk/vendor/yyjson", "-Isrc"]);
+    zig.args(["-I.sdk/include", "-I.sdk/vendor/yyjson", "-Isrc"]);
     zig.args(own);
     for folder in [".sdk/src", ".sdk/vendor"] {
         zig.args(c_files(&build.join(folder), build)?);
