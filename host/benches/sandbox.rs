@@ -176,7 +176,9 @@ fn languages(criterion: &mut Criterion) {
         .build()
         .expect("a runtime");
     let progress: Arc<dyn RunContext> = Arc::new(NoProgress);
-    for (group, isolation) in [("languages, fresh instance", Isolation::Call), ("languages, call", Isolation::Shared)] {
+    for (group, isolation) in
+        [("languages, fresh instance", Isolation::Call), ("languages, call", Isolation::Shared)]
+    {
         let mut group = criterion.benchmark_group(group);
         group.measurement_time(Duration::from_secs(5));
         let names = ["surface_rust", "surface_c", "surface_javascript", "surface_python"];

@@ -101,7 +101,8 @@ async fn every_language_gets_the_same_from_every_capability() {
     let server = host(&url).await;
     let empty = json!({"method": "GET", "color": null, "authorization": null, "sent": null});
     let sent = json!({"method": "POST", "color": "blue", "authorization": null, "sent": {"n": 1}});
-    let with_secret = json!({"method": "GET", "color": null, "authorization": "Bearer open sesame", "sent": null});
+    let with_secret =
+        json!({"method": "GET", "color": null, "authorization": "Bearer open sesame", "sent": null});
     for (action, inputs, expected) in [
         (
             "http",
@@ -132,8 +133,7 @@ async fn every_language_gets_the_same_from_every_capability() {
         }
     }
     for (language, task) in everywhere(&server, "context", json!({})).await {
-        let expected =
-            json!({"executor": format!("surface_{language}"), "attempt": 1, "params": {"depth": 2}, "named": true});
+        let expected = json!({"executor": format!("surface_{language}"), "attempt": 1, "params": {"depth": 2}, "named": true});
         assert_eq!(task["result"], expected, "{language}: {task}");
     }
     assert_log_lines(&server.path("server.log"));
@@ -144,7 +144,10 @@ fn assert_log_lines(log: &Path) {
     let log = std::fs::read_to_string(log).unwrap();
     for language in LANGUAGES {
         let said = log.lines().filter(|line| line.contains("surface speaks"));
-        assert!(said.clone().any(|line| line.contains(&format!("surface_{language}"))), "{language} logged nothing:\n{log}");
+        assert!(
+            said.clone().any(|line| line.contains(&format!("surface_{language}"))),
+            "{language} logged nothing:\n{log}"
+        );
     }
 }
 
