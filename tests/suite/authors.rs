@@ -194,7 +194,7 @@ fn an_edited_plugin_has_secrets_and_a_clock_that_stands_still() {
     let build = apflow(at, &["plugin", "build", "asks"]);
     assert_eq!(build.status.code(), Some(1), "{}", said(&build));
     let log = text(&build.stderr);
-    assert!(log.contains("src/lib.rs:16:") && log.contains("(build_failed)"), "{log}");
+    assert!(log.contains("src/lib.rs:17:") && log.contains("(build_failed)"), "{log}");
 }
 
 /// A built plugin with these cases.
