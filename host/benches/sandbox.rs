@@ -1,5 +1,7 @@
 //! One call of a component, ours beside wasmtime's bare cost for the same component with the same limits: in a fresh
-//! instance (store, instantiation, first call, drop), and in one that has served before. `cargo bench --bench sandbox`.
+//! instance (store, instantiation, first call, drop), and in one that has served before. Then the same call of an executor
+//! in each language of the SDKs, which reads its inputs, reports progress, logs a line and gives a small object.
+//! `cargo bench --bench sandbox`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,7 +38,11 @@ impl WasiView for Guest {
 }
 
 fn dist() -> PathBuf {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/dist");
+    plugins("dist")
+}
+
+fn plugins(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins").join(name);
     assert!(folder.is_dir(), "no plugins: run `cargo xtask plugins`");
     folder
 }
@@ -107,17 +113,25 @@ fn invocation() -> Invocation {
     }
 }
 
-async fn ours(isolation: Isolation) -> Arc<dyn Executor> {
-    let policy = PluginPolicy { isolation: Some(isolation), ..PluginPolicy::default() };
+/// Executors of plugins of the same names.
+async fn ours<const N: usize>(
+    folder: PathBuf,
+    names: [&str; N],
+    isolation: Isolation,
+) -> [Arc<dyn Executor>; N] {
+    let policy = |name: &str| {
+        let policy = PluginPolicy { isolation: Some(isolation), ..PluginPolicy::default() };
+        (name.to_owned(), policy)
+    };
     let options = WasmOptions {
-        folders: vec![dist()],
-        policies: [("noop_executor".to_owned(), policy)].into(),
+        folders: vec![folder],
+        policies: names.into_iter().map(policy).collect(),
         watch: false,
         clock: Arc::new(SystemClock),
         ..WasmOptions::default()
     };
     let plugins = WasmPlugins::open(options).await.expect("plugins");
-    Arc::clone(&plugins.catalog().executors["noop_executor"])
+    names.map(|name| Arc::clone(&plugins.catalog().executors[name]))
 }
 
 fn calls(criterion: &mut Criterion) {
@@ -144,7 +158,7 @@ fn calls(criterion: &mut Criterion) {
                 });
             }
         }
-        let executor = runtime.block_on(ours(isolation));
+        let [executor] = runtime.block_on(ours(dist(), ["noop_executor"], isolation));
         group.bench_function("apflow", |bencher| {
             bencher.to_async(&runtime).iter(|| async {
                 let outcome = executor.execute(invocation(), Arc::clone(&progress)).await;
@@ -155,5 +169,33 @@ fn calls(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, calls);
+fn languages(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let progress: Arc<dyn RunContext> = Arc::new(NoProgress);
+    for (group, isolation) in
+        [("languages, fresh instance", Isolation::Call), ("languages, call", Isolation::Shared)]
+    {
+        let mut group = criterion.benchmark_group(group);
+        group.measurement_time(Duration::from_secs(5));
+        let names = ["surface_rust", "surface_c", "surface_javascript", "surface_python"];
+        let executors = runtime.block_on(ours(plugins("dist-test"), names, isolation));
+        for (name, executor) in names.into_iter().zip(executors) {
+            group.bench_function(name, |bencher| {
+                bencher.to_async(&runtime).iter(|| async {
+                    let inputs = Json::parse(r#"{"do": "context"}"#).expect("JSON");
+                    let call = Invocation { executor: name.into(), inputs, ..invocation() };
+                    let outcome = executor.execute(call, Arc::clone(&progress)).await;
+                    assert!(outcome.result.is_ok());
+                });
+            });
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(benches, calls, languages);
 criterion_main!(benches);

@@ -8,7 +8,8 @@ use apflow_core::clock::{Clock, SystemClock};
 use apflow_core::error::Result;
 use apflow_core::plugin::services::{PluginState, SecretSource};
 use apflow_core::plugin::{Catalog, FixedPlugins, PluginInfo, Plugins};
-use apflow_wasm::{WasmOptions, WasmPlugins};
+use apflow_wasm::cases::CaseRunner;
+use apflow_wasm::{Checked, WasmOptions, WasmPlugins};
 
 use crate::bundled;
 use crate::config::{Config, Home};
@@ -44,6 +45,24 @@ pub async fn inspect_plugin(config: &Config, path: &Path) -> Result<PluginInfo> 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let plugins = WasmPlugins::open(options(config, &clock)).await?;
     Ok(plugins.inspect_file(path).await?)
+}
+
+/// Loads the plugin at `path` by itself and looks it over: imports, requests, examples, times.
+///
+/// # Errors
+/// `PluginError`: why it would not be loaded.
+pub async fn check_plugin(config: &Config, path: &Path) -> Result<Checked> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    Ok(apflow_wasm::check(options(config, &clock), path).await?)
+}
+
+/// Loads the plugin at `path` by itself, to run its cases against it.
+///
+/// # Errors
+/// `PluginError`: why it would not be loaded.
+pub async fn case_runner(config: &Config, path: &Path) -> Result<CaseRunner> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    Ok(CaseRunner::load(options(config, &clock), path).await?)
 }
 
 /// All but what is to be loaded.

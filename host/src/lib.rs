@@ -65,6 +65,6 @@ pub use apflow_core::task;
 pub use apflow_engine::{Engine, Started};
 #[cfg(feature = "server")]
 pub use apflow_server as server;
-pub use components::inspect_plugin;
+pub use components::{case_runner, check_plugin, inspect_plugin};
 pub use config::Config;
 pub use host::{Finished, Host, HostBuilder};

@@ -5,15 +5,7 @@ The executors' own modules use it; nothing here knows the host, so plain `python
 
 import json
 
-
-class BadInput(Exception):
-    """The inputs break the executor's contract; `pointer` says where (RFC 6901)."""
-
-    def __init__(self, code: str, message: str, pointer: str):
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.pointer = pointer
+from apflow_plugin import BadInput
 
 
 def invalid(name: str, value: object, remedy: str) -> BadInput:

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
 #![expect(clippy::needless_pass_by_value, reason = "tests hand over JSON as they write it")]
 
+mod authors;
 mod bench;
 mod black_box;
 mod black_box_clone;
@@ -17,6 +18,7 @@ mod examples;
 mod faults;
 mod harness;
 mod hostile;
+mod languages;
 mod limits;
 mod on_postgres;
 mod peers;

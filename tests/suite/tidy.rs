@@ -17,12 +17,13 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("apflow-server", &["apflow-core", "apflow-engine"], &["axum", "tokio"]),
     (
         "apflow-host",
-        &["apflow-core", "apflow-engine", "apflow-store", "apflow-wasm", "apflow-server"],
+        &["apflow-core", "apflow-engine", "apflow-store", "apflow-toolchain", "apflow-wasm", "apflow-server"],
         &["axum", "clap", "hyper", "tokio"],
     ),
     ("apflow-sdk", &[], &[]),
     ("apflow-testkit", &["apflow-core"], &["tokio"]),
-    ("apflow-xtask", &[], &["clap"]),
+    ("apflow-toolchain", &[], &[]),
+    ("apflow-xtask", &["apflow-toolchain"], &["clap"]),
     ("apflow-example-embed", &["apflow-host"], &["tokio"]),
     ("apflow-tests", &["apflow-core", "apflow-store", "apflow-testkit"], &["clap", "hyper", "tokio"]),
 ];

@@ -39,6 +39,11 @@ impl Failure {
         Self { code: code.into(), message: message.into(), exit: Exit::Usage }
     }
 
+    /// It was done as asked, and did not come out well.
+    pub fn refused(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.into(), message: message.into(), exit: Exit::Failed }
+    }
+
     /// Something outside is not there.
     pub fn missing(code: &str, message: impl Into<String>) -> Self {
         Self { code: code.into(), message: message.into(), exit: Exit::Missing }

@@ -18,6 +18,9 @@ mod bindings;
 mod cache;
 mod call;
 mod capability;
+pub mod cases;
+mod check;
+mod clocks;
 mod describe;
 mod error;
 mod failure;
@@ -42,6 +45,7 @@ mod usage;
 mod watch;
 mod webhooks;
 
+pub use check::{Checked, Example, Finding, check};
 pub use error::{Problem, WasmError};
 pub use registry::{WasmOptions, WasmPlugins};
 pub use source::BundledPlugin;

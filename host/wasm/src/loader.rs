@@ -119,6 +119,7 @@ impl Loader {
             limits: self.limits.with(&policy.limits),
             grants: Arc::new(grants),
             http: Arc::clone(&self.http),
+            time: None,
             services: self.services.clone(),
             waiting: Arc::clone(self.sandbox.waiting()),
         };
@@ -142,6 +143,7 @@ impl Loader {
             limits: identity.limits.for_describe(),
             grants: Arc::new(Grants::nothing(identity.name.clone())),
             http: Arc::clone(&identity.http),
+            time: None,
             services: identity.services.clone(),
             waiting: Arc::clone(&identity.waiting),
         };

@@ -111,6 +111,21 @@ impl Pools {
     }
 }
 
+impl Plugin {
+    /// The same code for somebody else, with no instances of the old one. Without `sharing` instances are shared as kinds
+    /// usually do.
+    pub fn afresh(&self, identity: Identity, sharing: Option<Sharing>) -> Arc<Self> {
+        let gate = Arc::new(Semaphore::new(identity.limits.concurrent_calls.max(1) as usize));
+        Arc::new(Self {
+            identity: Arc::new(identity),
+            sandbox: Arc::clone(&self.sandbox),
+            code: self.code.clone(),
+            pools: Pools::new(sharing, None),
+            gate,
+        })
+    }
+}
+
 impl fmt::Debug for Plugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.identity.name, self.identity.version)

@@ -163,6 +163,11 @@ impl WasmPlugins {
     /// # Errors
     /// Why it would not be loaded.
     pub async fn inspect_file(&self, path: &Path) -> Result<PluginInfo, WasmError> {
+        Ok(self.load_file(path).await?.info)
+    }
+
+    /// The same, ready to be called.
+    pub(crate) async fn load_file(&self, path: &Path) -> Result<Loaded, WasmError> {
         let path = absolute(path)?;
         let (name, source) = match source_at(&path) {
             Some(found) => found,
@@ -177,7 +182,7 @@ impl WasmPlugins {
             other => other,
         };
         let package = read(source).await?;
-        Ok(self.loader.load(&name, package).await?.info.clone())
+        self.loader.load(&name, package).await
     }
 
     /// Looks at the folders and loads what is new or changed: the plugins called `only`, or all.

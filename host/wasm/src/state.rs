@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
+use apflow_core::clock::Timestamp;
 use apflow_core::plugin::RunContext;
 use apflow_core::plugin::services::PluginState;
 use tokio::sync::Semaphore;
@@ -14,6 +15,7 @@ use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 
 use crate::call::Admission;
 use crate::capability::NetUse;
+use crate::clocks::{Steps, Wall};
 use crate::grants::{Grants, Mode};
 use crate::http::HttpClient;
 use crate::limits::Limits;
@@ -22,7 +24,7 @@ use crate::stdio::{Captured, GuestOutput};
 use crate::usage::Usage;
 
 /// What is the same for all calls of one version of a plugin.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Identity {
     /// Name.
     pub name: String,
@@ -36,6 +38,8 @@ pub(crate) struct Identity {
     pub grants: Arc<Grants>,
     /// The way out; one for all plugins.
     pub http: Arc<HttpClient>,
+    /// The time that its clocks stand at; the real one if there is none.
+    pub time: Option<Timestamp>,
     /// State, secrets and streams; one for all plugins.
     pub services: Services,
     /// Lets calls of all plugins wait for others, but not all of them.
@@ -143,14 +147,18 @@ impl Wasi {
     fn new(identity: &Identity, call: &Call) -> Box<Self> {
         let output = Arc::new(Captured::default());
         call.usage.capture(&output);
-        Box::new(Self { ctx: wasi_ctx(&identity.grants, &output), output })
+        Box::new(Self { ctx: wasi_ctx(identity, &output), output })
     }
 }
 
 /// Clocks and random numbers for all; variables and folders as granted; sockets for none (they are there, because
 /// interpreters import them, and refuse every address).
-fn wasi_ctx(grants: &Grants, output: &Arc<Captured>) -> WasiCtx {
+fn wasi_ctx(identity: &Identity, output: &Arc<Captured>) -> WasiCtx {
+    let grants = &identity.grants;
     let mut builder = WasiCtx::builder();
+    if let Some(time) = identity.time {
+        builder.wall_clock(Wall(time)).monotonic_clock(Steps::default());
+    }
     builder.stdout(GuestOutput(Arc::clone(output))).stderr(GuestOutput(Arc::clone(output)));
     builder.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
     for (name, value) in grants.env(|name| std::env::var(name).ok()) {

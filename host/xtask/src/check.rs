@@ -2,10 +2,10 @@
 //! up to date. `bless` writes those anew. Every check runs, also after one that failed.
 
 use crate::layout::Layout;
-use crate::plugins::{self, Language};
+use crate::plugins;
 use crate::process::{line, probe, run as run_program, say};
-use crate::toolchain::{TARGET, Toolchain};
 use anyhow::Result;
+use apflow_toolchain::{Language, Project, RustTarget, TARGET, rust_package, rust_workspaces};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
@@ -94,13 +94,14 @@ pub fn code(layout: &Layout, failures: &mut Failures) -> Result<()> {
 
 // Only where there are guests is their toolchain asked for: finding it can mean downloading it.
 fn lint_guests(layout: &Layout, guests: &[Guests], failures: &mut Failures) -> Result<()> {
-    let toolchain = Toolchain::find(layout)?;
-    if !toolchain.has_clippy() {
+    let workshop = layout.workshop();
+    let target = RustTarget::find(&workshop)?;
+    if !target.has_clippy() {
         say("left out: clippy on the Rust plugins, their compiler comes without it");
         return Ok(());
     }
     for Guests { manifest, .. } in guests {
-        let mut clippy = toolchain.cargo(layout);
+        let mut clippy = target.cargo(&workshop);
         clippy.args(["clippy", "--workspace", "--target", TARGET, "--manifest-path"]).arg(manifest);
         failures.command(clippy.args(["--", "-D", "warnings"]));
     }
@@ -129,11 +130,12 @@ pub struct Guests {
 /// The guests' workspaces.
 pub fn guest_workspaces(layout: &Layout) -> Result<Vec<Guests>> {
     let all = plugins::find(layout)?;
-    let rust: Vec<_> = all.iter().filter(|plugin| plugin.language == Language::Rust).collect();
-    let workspaces = plugins::rust_workspaces(layout, &rust)?.into_iter();
+    let projects = all.iter().map(|job| &job.project);
+    let rust: Vec<&Project> = projects.filter(|project| project.language == Language::Rust).collect();
+    let workspaces = rust_workspaces(&rust)?.into_iter();
     workspaces
         .map(|(root, members)| {
-            let packages = members.iter().map(|plugin| plugins::rust_package(&plugin.folder));
+            let packages = members.iter().map(|project| rust_package(&project.folder));
             Ok(Guests { manifest: root.join("Cargo.toml"), packages: packages.collect::<Result<_>>()? })
         })
         .collect()

@@ -73,6 +73,9 @@ fn tests(layout: &Layout, options: &Options, failures: &mut Failures) -> Result<
     install_nextest(layout)?;
     install_postgres()?;
     plugins::build(layout, &plugins::Options { rust_only: options.quick, ..Default::default() })?;
+    if !options.quick {
+        apflow_toolchain::fetch_tools(&layout.workshop())?;
+    }
     say("cargo build --workspace --bins");
     run_program(layout.cargo().args(["build", "--workspace", "--bins"]))?;
     compile_components(layout)?;

@@ -1,141 +1,20 @@
-//! The Rust compiler for `wasm32-wasip2`, the target of components: one that is installed, else one that rustup can
-//! download, else one made from Debian's packages by `wasm-toolchain.sh`. Called before Rust guests are built.
+//! `cargo xtask toolchain`: which Rust compiler builds guests, as lines that a shell can source.
 
 use crate::layout::Layout;
-use crate::process::{probe, run, run_within, say};
-use anyhow::{Context, Result, bail};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use crate::process::say;
+use anyhow::Result;
+use apflow_toolchain::{RustTarget, TARGET};
 
-/// What guests are compiled for.
-pub const TARGET: &str = "wasm32-wasip2";
-/// A download of the target is some 30 MB; a machine without a way to the server refuses at once.
-const DOWNLOAD_LIMIT: Duration = Duration::from_secs(180);
-
-/// A compiler that can build guests.
-#[derive(Debug)]
-pub enum Toolchain {
-    /// The compiler in use has the target.
-    Installed,
-    /// Another compiler, unpacked in this folder.
-    Unpacked(PathBuf),
-}
-
-impl Toolchain {
-    /// Finds a compiler, or makes one, and says which.
-    pub fn find(layout: &Layout) -> Result<Self> {
-        let unpacked = layout.cache.join("wasm-toolchain");
-        if has_target() {
-            return Ok(Self::Installed);
-        }
-        if is_complete(&unpacked) {
-            return Ok(Self::Unpacked(unpacked));
-        }
-        let _lock = layout.lock("wasm-toolchain")?;
-        if is_complete(&unpacked) {
-            return Ok(Self::Unpacked(unpacked));
-        }
-        say(&format!("this Rust has no {TARGET}: rustup target add {TARGET}"));
-        let refusal = match run_within(DOWNLOAD_LIMIT, Command::new("rustup").args(["target", "add", TARGET]))
-        {
-            Ok(()) if has_target() => return Ok(Self::Installed),
-            Ok(()) => "rustup added it to a toolchain that is not the one in use".to_owned(),
-            Err(error) => format!("{error:#}"),
-        };
-        say(&format!("rustup could not add it ({refusal})"));
-        make(layout, &unpacked)?;
-        Ok(Self::Unpacked(unpacked))
-    }
-
-    /// Cargo for guests: the right compiler and the guests' own target folder.
-    pub fn cargo(&self, layout: &Layout) -> Command {
-        let mut cargo = layout.cargo();
-        cargo.env("CARGO_TARGET_DIR", layout.guest_target());
-        cargo.env_remove("CARGO_BUILD_TARGET").env_remove("RUSTFLAGS");
-        for (name, value) in self.environment() {
-            cargo.env(name, value);
-        }
-        cargo
-    }
-
-    /// Whether clippy can look at guests: it comes with rustup's compiler only.
-    pub fn has_clippy(&self) -> bool {
-        matches!(self, Self::Installed)
-    }
-
-    fn environment(&self) -> Vec<(&'static str, PathBuf)> {
-        match self {
-            Self::Installed => Vec::new(),
-            Self::Unpacked(dir) => {
-                vec![("RUSTC", dir.join("bin/rustc")), ("RUSTDOC", dir.join("bin/rustdoc"))]
-            }
-        }
-    }
-}
-
-/// `cargo xtask toolchain`: lines that a shell can source.
+/// The command.
 pub fn print(layout: &Layout) -> Result<()> {
-    let toolchain = Toolchain::find(layout)?;
-    match &toolchain {
-        Toolchain::Installed => say(&format!("the Rust in use has {TARGET}")),
-        Toolchain::Unpacked(dir) => say(&format!("guests are built with the compiler in {}", dir.display())),
+    let target = RustTarget::find(&layout.workshop())?;
+    match &target {
+        RustTarget::Installed => say(&format!("the Rust in use has {TARGET}")),
+        RustTarget::Unpacked(dir) => say(&format!("guests are built with the compiler in {}", dir.display())),
     }
-    println!("export CARGO_TARGET_DIR='{}'", layout.guest_target().display());
-    for (name, value) in toolchain.environment() {
+    println!("export CARGO_TARGET_DIR='{}'", layout.workshop().guest_target().display());
+    for (name, value) in target.environment() {
         println!("export {name}='{}'", value.display());
     }
     Ok(())
-}
-
-fn has_target() -> bool {
-    let sysroot = probe(Command::new("rustc").args(["--print", "sysroot"]));
-    sysroot.is_some_and(|dir| Path::new(&dir).join("lib/rustlib").join(TARGET).join("lib").is_dir())
-}
-
-// It borrows rustup's linkers, so it also has to be tried: they go away with that toolchain.
-fn is_complete(dir: &Path) -> bool {
-    dir.join(".complete").is_file()
-        && dir.join("lib/rustlib").join(TARGET).is_dir()
-        && probe(Command::new(dir.join("bin/rustc")).arg("-V")).is_some()
-        && has_linker(dir)
-}
-
-fn has_linker(dir: &Path) -> bool {
-    let hosts = std::fs::read_dir(dir.join("lib/rustlib")).into_iter().flatten().flatten();
-    hosts.into_iter().any(|host| host.path().join("bin/rust-lld").is_file())
-}
-
-fn make(layout: &Layout, dir: &Path) -> Result<()> {
-    for tool in ["apt-get", "apt-cache", "dpkg"] {
-        if probe(Command::new(tool).arg("--version")).is_none() {
-            bail!(
-                "no way to a compiler for {TARGET}: rustup could not add the target, and making one needs Debian's {tool}; see docs/toolchains.md"
-            );
-        }
-    }
-    if !knows_package("rustc-web") {
-        say("reading Debian's package lists: apt-get update");
-        debian(&["apt-get", "-qq", "update"])?;
-    }
-    if !knows_package("rustc-web") {
-        bail!(
-            "no way to a compiler for {TARGET}: rustup could not add the target, and this Debian has no package rustc-web (12 has it); see docs/toolchains.md"
-        );
-    }
-    say(&format!("making a compiler for {TARGET} from Debian's packages (140 MB to download, 2 minutes)"));
-    run(Command::new("bash").arg(layout.root.join("host/xtask/wasm-toolchain.sh")).arg(dir))
-        .context("the wasm toolchain could not be made; see docs/toolchains.md")
-}
-
-fn knows_package(name: &str) -> bool {
-    probe(Command::new("apt-cache").args(["show", "--no-all-versions", name]))
-        .is_some_and(|text| !text.is_empty())
-}
-
-/// Runs a Debian administration command as root, with sudo if need be.
-pub fn debian(args: &[&str]) -> Result<()> {
-    let is_root = probe(Command::new("id").arg("-u")).as_deref() == Some("0");
-    let words: Vec<&str> = if is_root { args.to_vec() } else { [&["sudo"], args].concat() };
-    run(Command::new(words[0]).args(&words[1..]).env("DEBIAN_FRONTEND", "noninteractive"))
 }

@@ -2,10 +2,9 @@
 //! `host/benches/yardsticks` pins, and the scripts that drive them. All of it goes into the cache.
 
 use crate::layout::Layout;
-use crate::plugins::freshness::short_digest;
-use crate::plugins::{javascript, python};
 use crate::process::say;
 use anyhow::{Context, Result, bail};
+use apflow_toolchain::{node_is_here, npm_packages, python_environment, python_is_here, short_digest};
 use std::fs;
 use std::path::Path;
 
@@ -13,10 +12,10 @@ const SCRIPTS: [&str; 3] = ["graphile.mjs", "restate.mjs", "original.py"];
 
 /// Installs them; what is there already in these versions stays.
 pub fn install(layout: &Layout) -> Result<()> {
-    if !javascript::is_here() || !python::is_here() {
+    if !node_is_here() || !python_is_here() {
         bail!("the yardsticks need node (18 or newer) with npm, and python3 (3.10 or newer) with pip");
     }
-    let _lock = layout.lock("yardsticks")?;
+    let _lock = layout.workshop().lock("yardsticks")?;
     let sources = layout.root.join("host/benches/yardsticks");
     let dir = layout.cache.join("yardsticks");
     let [package, lock, requirements] =
@@ -25,8 +24,8 @@ pub fn install(layout: &Layout) -> Result<()> {
     let (complete, digest) = (dir.join(".complete"), short_digest(&[&package, &lock, &requirements]));
     if !fs::read_to_string(&complete).is_ok_and(|of| of == digest) {
         say(&format!("npm ci and pip install into {}", dir.display()));
-        javascript::packages(&dir, &package, &lock)?;
-        python::environment(&dir, &requirements)?;
+        npm_packages(&dir, &package, &lock)?;
+        python_environment(&layout.workshop(), &dir, &requirements)?;
         fs::write(complete, digest)?;
     }
     for name in SCRIPTS {

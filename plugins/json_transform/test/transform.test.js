@@ -1,4 +1,4 @@
-// The executor's logic under plain Node: `npm test` in the plugin's folder.
+// The executor's logic under plain Node.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { transform } from '../src/transform.js';

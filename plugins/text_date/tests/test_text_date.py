@@ -4,11 +4,14 @@ import sys
 import unittest
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+FOLDER = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(FOLDER), str(FOLDER.parent.parent / "sdk/python")]
 
+from apflow_plugin import BadInput, testing
+
+import app
 import date_calc
 import text_stats
-from inputs import BadInput
 
 
 class TextStats(unittest.TestCase):
@@ -108,6 +111,13 @@ class DateCalc(unittest.TestCase):
         for module in (date_calc, text_stats):
             for example in module.DESCRIPTION["examples"]:
                 self.assertTrue(module.execute(example))
+
+    def test_the_component_holds_both(self):
+        infos = app.Executor().describe()
+        self.assertEqual([info.id for info in infos], ["text_stats_executor", "date_calc_executor"])
+        self.assertIn('"2024-02-29"', infos[1].demo_result)
+        stats = testing.call(app.define(text_stats), {"text": "one two two"})
+        self.assertEqual(stats["words"], 3)
 
 
 if __name__ == "__main__":

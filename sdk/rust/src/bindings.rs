@@ -66,3 +66,16 @@ imported!(
     "package apflow:sdk-process; world guest { import apflow:plugin/process@0.1.0; }"
 );
 imported!(system, "system", "package apflow:sdk-system; world guest { import apflow:plugin/system@0.1.0; }");
+imported!(net, "net", "package apflow:sdk-net; world guest { import apflow:plugin/net@0.1.0; }");
+imported!(
+    secrets,
+    "secrets",
+    "package apflow:sdk-secrets; world guest { import apflow:plugin/secrets@0.1.0; }"
+);
+imported!(state, "state", "package apflow:sdk-state; world guest { import apflow:plugin/state@0.1.0; }");
+imported!(tasks, "tasks", "package apflow:sdk-tasks; world guest { import apflow:plugin/tasks@0.1.0; }");
+imported!(
+    checkpoint,
+    "checkpoint",
+    "package apflow:sdk-checkpoint; world guest { import apflow:plugin/checkpoint@0.1.0; }"
+);

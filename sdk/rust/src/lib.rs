@@ -11,6 +11,8 @@ extern crate self as apflow_sdk;
 
 #[doc(hidden)]
 pub mod bindings;
+#[cfg(feature = "checkpoint")]
+pub mod checkpoint;
 pub mod collector;
 mod context;
 pub mod executor;
@@ -19,11 +21,19 @@ pub mod hook;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod log;
+#[cfg(feature = "net")]
+pub mod net;
 #[cfg(feature = "process")]
 pub mod process;
 pub mod schema;
+#[cfg(feature = "secrets")]
+pub mod secrets;
+#[cfg(feature = "state")]
+pub mod state;
 #[cfg(feature = "system")]
 pub mod system;
+#[cfg(feature = "tasks")]
+pub mod tasks;
 pub mod testing;
 mod wire;
 

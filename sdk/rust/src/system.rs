@@ -1,7 +1,8 @@
 //! Read-only figures of the host's machine, feature `system`. Needs the `system` grant.
 
+use crate::Failure;
 use crate::bindings::system as wit;
-use crate::{Failure, Issue};
+use crate::wire::refused;
 
 /// The processors.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,11 +85,6 @@ fn disk(read: wit::DiskFigures) -> Disk {
 )]
 fn bytes(count: f64) -> u64 {
     count as u64
-}
-
-/// The grant is missing or the figure does not exist here: neither passes by itself.
-fn refused(issue: crate::bindings::types::Issue) -> Failure {
-    Failure::Permanent(Issue::from(issue))
 }
 
 /// The three imports; outside a component there is no host to ask.

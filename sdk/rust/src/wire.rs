@@ -25,7 +25,7 @@ pub(crate) fn to_json<T: Serialize + ?Sized>(value: &T, what: &str) -> Result<St
 }
 
 /// A permanent failure from an `other` case of a capability: JSON text with `code` and `message`, or plain text.
-#[cfg(any(feature = "http", feature = "process"))]
+#[cfg(any(feature = "http", feature = "process", feature = "net", feature = "tasks"))]
 pub(crate) fn other_failure(code: &str, text: &str) -> Failure {
     #[derive(serde::Deserialize)]
     struct Other {
@@ -39,17 +39,47 @@ pub(crate) fn other_failure(code: &str, text: &str) -> Failure {
 }
 
 /// What a capability answers in unit tests on the developer's machine.
-#[cfg(all(not(target_family = "wasm"), any(feature = "http", feature = "process", feature = "system")))]
+#[cfg(all(
+    not(target_family = "wasm"),
+    any(
+        feature = "http",
+        feature = "process",
+        feature = "system",
+        feature = "net",
+        feature = "secrets",
+        feature = "state",
+        feature = "tasks",
+        feature = "checkpoint"
+    )
+))]
 pub(crate) fn no_host(capability: &str) -> crate::Issue {
     let message = format!("`{capability}` exists only inside a host; test the parts that do not need it");
     crate::Issue::new("no_host", message)
 }
 
 /// [`no_host`] as the document that an `other` case holds.
-#[cfg(all(not(target_family = "wasm"), any(feature = "http", feature = "process")))]
+#[cfg(all(not(target_family = "wasm"), any(feature = "http", feature = "process", feature = "net")))]
 pub(crate) fn no_host_document(capability: &str) -> String {
     let issue = no_host(capability);
     serde_json::json!({"code": issue.code, "message": issue.message}).to_string()
+}
+
+/// Reads a document that the host keeps for the plugin; one that does not fit `T` is a permanent failure, not bad input:
+/// the task's inputs are not to blame.
+#[cfg(any(feature = "state", feature = "tasks", feature = "checkpoint"))]
+pub(crate) fn from_kept<T: DeserializeOwned>(text: &str, what: &str) -> Result<T, Failure> {
+    from_json(text).map_err(|failure| {
+        let issue = failure.issue();
+        let place = issue.and_then(|issue| issue.pointer.as_deref()).unwrap_or_default();
+        let reason = issue.map_or("", |issue| issue.message.as_str());
+        Failure::permanent("does_not_fit", format!("the {what} does not fit: {place} {reason}"))
+    })
+}
+
+/// The grant is missing, or what was asked for does not exist here: neither passes by itself.
+#[cfg(any(feature = "system", feature = "secrets", feature = "state", feature = "checkpoint"))]
+pub(crate) fn refused(issue: crate::bindings::types::Issue) -> Failure {
+    Failure::Permanent(crate::Issue::from(issue))
 }
 
 /// Whole milliseconds, rounded up so that a wait is never shortened to nothing, and capped at what `u32` holds (49 days).

@@ -137,11 +137,63 @@ impl Drop for OutgoingBody {
     }
 }
 
+/// Where a response's body comes from.
+#[derive(Debug)]
+pub(super) enum Inner {
+    /// A connection.
+    Wire(Incoming),
+    /// A [`StandIn`](super::StandIn).
+    Canned(Full<Bytes>),
+}
+
+impl From<Incoming> for Inner {
+    fn from(body: Incoming) -> Self {
+        Self::Wire(body)
+    }
+}
+
+impl From<Bytes> for Inner {
+    fn from(bytes: Bytes) -> Self {
+        Self::Canned(Full::new(bytes))
+    }
+}
+
+impl Body for Inner {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Wire(body) => Pin::new(body).poll_frame(cx),
+            Self::Canned(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Wire(body) => body.is_end_stream(),
+            Self::Canned(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Wire(body) => body.size_hint(),
+            Self::Canned(body) => body.size_hint(),
+        }
+    }
+}
+
 /// A response's body under its call's limits. Read it with [`Self::read`] or [`Self::read_to_end`], or as a
 /// [`Body`]. After an error or the end it is closed.
 #[derive(Debug)]
 pub struct ResponseBody {
-    inner: Option<Incoming>,
+    inner: Option<Inner>,
     rest: Bytes,
     trailers: HeaderMap,
     received: u64,
@@ -157,12 +209,13 @@ pub struct ResponseBody {
 impl ResponseBody {
     /// Refuses a body that says itself that it is too large.
     pub(super) fn new(
-        inner: Incoming,
+        inner: impl Into<Inner>,
         origin: &str,
         budget: &Arc<Budget>,
         deadline: Option<Deadline>,
         between_bytes: Option<Duration>,
     ) -> Result<Self, HttpError> {
+        let inner = inner.into();
         let body = Self {
             rest: Bytes::new(),
             trailers: HeaderMap::new(),

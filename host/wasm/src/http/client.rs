@@ -25,6 +25,7 @@ use super::headers::{check_streamed, check_whole};
 use super::redirect::Hop;
 use super::request::{OutRequest, OutResponse, Timeouts};
 use super::resolver::{Resolver, SystemResolver};
+use super::stand_in::{self, StandIn};
 use super::target::Target;
 use super::unix;
 use crate::grants::{Grants, NetworkPolicy};
@@ -52,6 +53,8 @@ pub struct HttpClientOptions {
     pub resolver: Arc<dyn Resolver>,
     /// Certificate authorities trusted besides the public ones.
     pub extra_roots: Vec<CertificateDer<'static>>,
+    /// Answers in the network's stead, behind every check.
+    pub stand_in: Option<Arc<dyn StandIn>>,
     /// Where the values of secrets come from.
     pub secrets: Arc<dyn SecretSource>,
 }
@@ -65,6 +68,7 @@ impl Default for HttpClientOptions {
             user_agent: concat!("apflow/", env!("CARGO_PKG_VERSION")).into(),
             resolver: Arc::new(SystemResolver),
             extra_roots: Vec::new(),
+            stand_in: None,
             secrets: Arc::new(NoServices),
         }
     }
@@ -234,12 +238,21 @@ impl HttpClient {
         if let Some(name) = &target.upstream {
             let socket = grants.unix(name)?;
             budget.begin_request()?;
+            if let Some(stand_in) = &self.options.stand_in {
+                let answered = stand_in::exchange(&**stand_in, request, target, budget, limits.deadline);
+                return limits.whole(&target.origin, answered).await;
+            }
             return limits
                 .whole(&target.origin, unix::exchange(socket, request, target, budget, limits))
                 .await;
         }
         grants.http(request.method(), &target.url)?;
         budget.begin_request()?;
+        if let Some(stand_in) = &self.options.stand_in {
+            stand_in::check_address(grants, target)?;
+            let answered = stand_in::exchange(&**stand_in, request, target, budget, limits.deadline);
+            return limits.whole(&target.origin, answered).await;
+        }
         *request.uri_mut() = target.uri.clone();
         *request.version_mut() = Version::HTTP_11;
         let client = self.pool(grants.network()).client_for(&request);

@@ -11,6 +11,7 @@ mod headers;
 mod redirect;
 mod request;
 mod resolver;
+mod stand_in;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -25,3 +26,4 @@ pub use error::{Direction, HttpError, Phase};
 pub use headers::{FORBIDDEN, parse_headers, text_pairs};
 pub use request::{OutRequest, OutResponse, Timeouts};
 pub use resolver::{Resolver, SystemResolver};
+pub use stand_in::StandIn;

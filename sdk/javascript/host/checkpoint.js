@@ -1,0 +1,1 @@
+export { load, save } from 'apflow:plugin/checkpoint@0.1.0';

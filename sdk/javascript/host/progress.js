@@ -1,0 +1,1 @@
+export { report } from 'apflow:plugin/progress@0.1.0';

@@ -1,0 +1,1 @@
+export { submit, awaitResult } from 'apflow:plugin/tasks@0.1.0';

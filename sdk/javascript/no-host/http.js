@@ -1,0 +1,4 @@
+import { refusing } from './refusal.js';
+
+export const send = refusing('http');
+export const sendStreamed = refusing('http');

@@ -1,0 +1,4 @@
+import { refusing } from './refusal.js';
+
+export const run = refusing('process');
+export const start = refusing('process');

@@ -1,0 +1,3 @@
+import { refusing } from './refusal.js';
+
+export const placeholder = refusing('secrets');
