@@ -33,6 +33,7 @@ mod plugin;
 mod pool;
 mod registry;
 mod sandbox;
+pub mod settings;
 mod source;
 mod state;
 mod stdio;

@@ -25,6 +25,7 @@ use crate::manifest::Manifest;
 use crate::plugin::{Code, CollectorExports, ExecutorExports, Exports, HooksExports, Loaded, Plugin, Pools};
 use crate::pool::Sharing;
 use crate::sandbox::Sandbox;
+use crate::settings::Settings;
 use crate::source::Package;
 use crate::state::{GuestState, Identity};
 
@@ -109,6 +110,8 @@ impl Loader {
         let said = manifest.as_ref().map(|manifest| check_kinds(manifest, &kinds)).transpose()?;
         let policy = PluginPolicy::of(name, &self.policies);
         let requested = manifest.as_ref().map(|manifest| manifest.requests.clone()).unwrap_or_default();
+        let known = manifest.as_ref().map(|manifest| manifest.settings.clone()).unwrap_or_default();
+        let settings = Settings::join(name, &known, &policy.settings).map_err(Problem::UnknownSetting)?;
         let grants = Grants::new(name, requested, policy.grants.clone());
         let identity = Identity {
             name: name.to_owned(),
@@ -116,6 +119,7 @@ impl Loader {
             digest: package.digest.chars().take(16).collect(),
             limits: self.limits.with(&policy.limits),
             grants: Arc::new(grants),
+            settings,
             http: Arc::clone(&self.http),
         };
         let described = self.describe(&identity, &code).await?;
@@ -137,6 +141,7 @@ impl Loader {
             digest: identity.digest.clone(),
             limits: identity.limits.for_describe(),
             grants: Arc::new(Grants::nothing(identity.name.clone())),
+            settings: Settings::default(),
             http: Arc::clone(&identity.http),
         };
         let plugin = Arc::new(Plugin {
@@ -192,6 +197,7 @@ impl Loader {
             imports,
             requested: value(grants.requested()),
             granted: value(grants.allowed()),
+            unset: identity.settings.missing.clone(),
             path: package.path.display().to_string(),
             loaded_at: self.clock.now(),
             problem: None,

@@ -13,6 +13,7 @@ use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 use crate::grants::{Grants, Mode};
 use crate::http::HttpClient;
 use crate::limits::Limits;
+use crate::settings::Settings;
 use crate::stdio::{Captured, GuestOutput};
 use crate::usage::Usage;
 
@@ -29,6 +30,8 @@ pub(crate) struct Identity {
     pub limits: Limits,
     /// What it may do.
     pub grants: Arc<Grants>,
+    /// What the operator has set for it.
+    pub settings: Settings,
     /// The way out; one for all plugins.
     pub http: Arc<HttpClient>,
 }
@@ -121,17 +124,21 @@ impl Wasi {
     fn new(identity: &Identity, call: &Call) -> Box<Self> {
         let output = Arc::new(Captured::default());
         call.usage.capture(&output);
-        Box::new(Self { ctx: wasi_ctx(&identity.grants, &output), output })
+        Box::new(Self { ctx: wasi_ctx(identity, &output), output })
     }
 }
 
-/// Clocks and random numbers for all; variables and folders as granted; sockets for none (they are there, because
+/// Clocks and random numbers for all; settings as set; variables and folders as granted; sockets for none (they are there, because
 /// interpreters import them, and refuse every address).
-fn wasi_ctx(grants: &Grants, output: &Arc<Captured>) -> WasiCtx {
+fn wasi_ctx(identity: &Identity, output: &Arc<Captured>) -> WasiCtx {
+    let grants = &identity.grants;
     let mut builder = WasiCtx::builder();
     builder.stdout(GuestOutput(Arc::clone(output))).stderr(GuestOutput(Arc::clone(output)));
     builder.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
     for (name, value) in grants.env(|name| std::env::var(name).ok()) {
+        builder.env(name, value);
+    }
+    for (name, value) in &identity.settings.variables {
         builder.env(name, value);
     }
     for folder in grants.folders() {

@@ -7,6 +7,7 @@ use apflow_core::error::{FailureKind, TaskError};
 use apflow_core::event::{Event, EventKind};
 use apflow_core::json::Json;
 use apflow_core::plugin::{HookEvent, Invocation, RunFailure};
+use apflow_core::trace;
 use serde_json::{Map, Value};
 
 use super::v0_1::{collector, hooks, types};
@@ -47,7 +48,7 @@ pub(crate) fn hook_event(event: &HookEvent) -> hooks::HookEvent {
         inputs: event.inputs.as_ref().map(text),
         outcome: event.outcome.as_ref().map(text),
         subject: text(&event.subject),
-        extra: "{}".into(),
+        extra: text(&event.extra),
     }
 }
 
@@ -66,11 +67,22 @@ pub(crate) fn measurement(event: &Event) -> collector::Measurement {
         attempt: if of_tree { 0 } else { event.attempt },
         duration_ms: duration.as_secs_f64() * 1000.0,
         code: data.pointer("/error/code").and_then(Value::as_str).map(str::to_owned),
-        extra: data
-            .get("receipt")
-            .filter(|receipt| receipt.is_object())
-            .map_or("{}".into(), Value::to_string),
+        extra: measurement_extra(event, data).to_string(),
     }
+}
+
+/// The receipt of the attempt, and where it stands in its trace.
+fn measurement_extra(event: &Event, mut data: Value) -> Value {
+    let mut extra = match data.get_mut("receipt").map(Value::take) {
+        Some(Value::Object(receipt)) => receipt,
+        _ => Map::new(),
+    };
+    let parent = match &event.task_id {
+        Some(task) => trace::of_attempt(&event.tree_id, task, event.attempt),
+        None => trace::of_tree(&event.tree_id),
+    };
+    extra.insert("trace_parent".into(), parent.into());
+    Value::Object(extra)
 }
 
 /// A guest's failure as the engine stores it.
