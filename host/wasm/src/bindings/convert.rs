@@ -77,11 +77,16 @@ fn measurement_extra(event: &Event, mut data: Value) -> Value {
         Some(Value::Object(receipt)) => receipt,
         _ => Map::new(),
     };
-    let parent = match &event.task_id {
-        Some(task) => trace::of_attempt(&event.tree_id, task, event.attempt),
-        None => trace::of_tree(&event.tree_id),
-    };
-    extra.insert("trace_parent".into(), parent.into());
+    let tree = trace::of_tree(&event.tree_id);
+    if let Some(task) = &event.task_id {
+        extra.insert(
+            "trace_parent".into(),
+            trace::of_attempt(&event.tree_id, task, event.attempt).into(),
+        );
+        extra.insert("tree_trace_parent".into(), tree.into());
+    } else {
+        extra.insert("trace_parent".into(), tree.into());
+    }
     Value::Object(extra)
 }
 
