@@ -2,8 +2,6 @@
 //! attempt, so that what a plugin sends on, and what a collector exports later, also for the second time, name the same
 //! trace and span. A trace is a tree; its root span stands for the tree, each attempt is a child of it.
 
-use std::fmt::Write as _;
-
 use sha2::{Digest as _, Sha256};
 
 use crate::id::{TaskId, TreeId};
@@ -40,9 +38,8 @@ fn parent(trace: &[u8; 32], span: &[u8; 32]) -> String {
 }
 
 fn hex(text: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        let _ = write!(text, "{byte:02x}");
-    }
+    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or_default();
+    text.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
 }
 
 #[cfg(test)]

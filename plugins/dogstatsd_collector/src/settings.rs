@@ -81,7 +81,10 @@ mod tests {
     #[test]
     fn an_address_is_enough() {
         let settings = read(&[("ADDRESS", "[::1]:8125")]).unwrap();
-        assert_eq!((settings.host.as_str(), settings.port, settings.prefix.as_str()), ("::1", 8125, "apflow"));
+        assert_eq!(
+            (settings.host.as_str(), settings.port, settings.prefix.as_str()),
+            ("::1", 8125, "apflow")
+        );
         assert_eq!(settings.datagram_bytes, 1432);
     }
 

@@ -7,7 +7,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use apflow_sdk::http::Request;
 use apflow_sdk::prelude::*;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::metrics::v1::{ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -83,8 +85,7 @@ impl OtlpCollector {
     fn send_metrics(&self, settings: &Settings, resource: Resource) -> Result<(), Failure> {
         let metrics = self.figures.metrics(self.began, now());
         let scope_metrics = vec![ScopeMetrics { scope: scope(), metrics, ..ScopeMetrics::default() }];
-        let all =
-            ResourceMetrics { resource: Some(resource), scope_metrics, ..ResourceMetrics::default() };
+        let all = ResourceMetrics { resource: Some(resource), scope_metrics, ..ResourceMetrics::default() };
         let request = ExportMetricsServiceRequest { resource_metrics: vec![all] };
         send(settings, "/v1/metrics", request.encode_to_vec()).map(drop)
     }
@@ -95,7 +96,8 @@ fn send_traces(settings: &Settings, resource: Resource, spans: Vec<Span>) -> Res
     let all = ResourceSpans { resource: Some(resource), scope_spans, ..ResourceSpans::default() };
     let request = ExportTraceServiceRequest { resource_spans: vec![all] };
     let answer = send(settings, "/v1/traces", request.encode_to_vec())?;
-    let partly = ExportTraceServiceResponse::decode(answer.as_slice()).ok().and_then(|one| one.partial_success);
+    let partly =
+        ExportTraceServiceResponse::decode(answer.as_slice()).ok().and_then(|one| one.partial_success);
     if let Some(partly) = partly.filter(|partly| partly.rejected_spans > 0) {
         // To send them again is what the protocol forbids.
         let (spans, why) = (partly.rejected_spans, partly.error_message);

@@ -121,18 +121,12 @@ impl Figures {
                 ..HistogramDataPoint::default()
             });
             let temporality = AggregationTemporality::Cumulative.into();
-            let data =
-                Histogram { data_points: data_points.collect(), aggregation_temporality: temporality };
+            let data = Histogram { data_points: data_points.collect(), aggregation_temporality: temporality };
             metric(name, description, "s", Data::Histogram(data))
         };
         let mut all = vec![
             sum("apflow.tasks", "Tasks that ended.", "{task}", &self.tasks),
-            sum(
-                "apflow.task.retries",
-                "Failed attempts that are made again.",
-                "{attempt}",
-                &self.retries,
-            ),
+            sum("apflow.task.retries", "Failed attempts that are made again.", "{attempt}", &self.retries),
             sum("apflow.trees", "Executions of trees that ended.", "{tree}", &self.trees),
             histogram("apflow.task.duration", "Duration of one attempt.", &self.task_durations),
             histogram("apflow.tree.duration", "Duration of one execution of a tree.", &self.tree_durations),

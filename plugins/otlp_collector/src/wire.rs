@@ -67,8 +67,7 @@ mod tests {
 
     #[test]
     fn only_whole_ids_are_taken() {
-        let (trace, span) =
-            trace_parent("00-0102030405060708090a0b0c0d0e0f10-1112131415161718-01").unwrap();
+        let (trace, span) = trace_parent("00-0102030405060708090a0b0c0d0e0f10-1112131415161718-01").unwrap();
         assert_eq!((trace[15], span[0]), (0x10, 0x11));
         for wrong in ["", "00-01-02-01", "00-zz02030405060708090a0b0c0d0e0f10-1112131415161718-01"] {
             assert_eq!(trace_parent(wrong), None, "{wrong}");

@@ -79,10 +79,7 @@ fn measurement_extra(event: &Event, mut data: Value) -> Value {
     };
     let tree = trace::of_tree(&event.tree_id);
     if let Some(task) = &event.task_id {
-        extra.insert(
-            "trace_parent".into(),
-            trace::of_attempt(&event.tree_id, task, event.attempt).into(),
-        );
+        extra.insert("trace_parent".into(), trace::of_attempt(&event.tree_id, task, event.attempt).into());
         extra.insert("tree_trace_parent".into(), tree.into());
     } else {
         extra.insert("trace_parent".into(), tree.into());
