@@ -36,11 +36,11 @@ async fn ask(hook: &Arc<dyn Hook>, event: &HookEvent, records: &mut Records) -> 
 }
 
 fn honoured(point: HookPoint, decision: Decision) -> Result<Decision, TaskError> {
-    let problem = match &decision {
+    let problem = match decision {
         Decision::ReplaceInputs(inputs) if !inputs.value().is_object() => {
             "it replaced the inputs with something that is not an object".to_owned()
         }
-        decision if decision.is_honoured_at(point) => return Ok(decision.clone()),
+        decision if decision.is_honoured_at(point) => return Ok(decision),
         decision => format!("it decided '{}', which means nothing at {}", decision.as_str(), point.as_str()),
     };
     Err(TaskError::new(FailureKind::Plugin, "bad_decision", problem))

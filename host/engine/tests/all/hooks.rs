@@ -208,7 +208,8 @@ async fn a_ready_task_is_asked_about_before_its_inputs_and_put_off() {
     assert_eq!(fixture.engine.health().await.running_tasks_count, 0, "a delayed task holds no place");
     fixture.advance(Duration::from_secs(60));
     fixture.engine.wait(started.tree, 1, &started.root).await.unwrap();
-    assert_eq!((heard.0.lock().unwrap().len(), fixture.task("a").await.attempt), (2, 1));
+    let attempt = fixture.task("a").await.attempt;
+    assert_eq!((heard.0.lock().unwrap().len(), attempt), (2, 1));
 }
 
 #[tokio::test]
