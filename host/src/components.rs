@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use apflow_core::clock::{Clock, SystemClock};
 use apflow_core::error::Result;
+use apflow_core::plugin::services::{PluginState, SecretSource};
 use apflow_core::plugin::{Catalog, FixedPlugins, PluginInfo, Plugins};
 use apflow_wasm::{WasmOptions, WasmPlugins};
 
@@ -17,9 +18,14 @@ use crate::config::{Config, Home};
 /// # Errors
 /// `PluginError` if the sandbox cannot be set up or a folder cannot be read; single broken plugins are reported in
 /// the log and in listings, and left out.
-pub(crate) async fn load(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Plugins>> {
+pub(crate) async fn load(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    state: Arc<dyn PluginState>,
+    secrets: Arc<dyn SecretSource>,
+) -> Result<Arc<dyn Plugins>> {
     let sandbox = &config.sandbox;
-    let mut options = options(config, clock);
+    let mut options = WasmOptions { state, secrets, ..options(config, clock) };
     options.folders = sandbox.folders_or_default(Path::new(""));
     options.bundled = if sandbox.bundled { bundled::PLUGINS.to_vec() } else { Vec::new() };
     options.watch = sandbox.watch;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use apflow_core::clock::{Clock, SystemClock};
 use apflow_core::error::{Error, ErrorCode, Result};
 use apflow_core::id::TreeId;
+use apflow_core::plugin::services::SecretSource;
 use apflow_core::plugin::{Collector, Executor, Hook};
 use apflow_core::task::{Task, TaskStatus, TreeStatus};
 use apflow_core::webhook::WebhookOptions;
@@ -23,6 +24,7 @@ use crate::config::{Config, Durability, WebhooksConfig};
 use crate::lock::DatabaseLock;
 use crate::plugins::{Joined, Native};
 use crate::secrets::HostSecrets;
+use crate::services::{Secrets, StoredState};
 
 /// What a [`Host`] is made of. Every part has a default.
 #[derive(Debug, Default)]
@@ -31,6 +33,7 @@ pub struct HostBuilder {
     folders: Vec<PathBuf>,
     native: Native,
     clock: Option<Arc<dyn Clock>>,
+    secrets: Secrets,
 }
 
 impl HostBuilder {
@@ -85,6 +88,14 @@ impl HostBuilder {
         self
     }
 
+    /// Lets operators name secrets of plugins as `NAME:…`; what comes after the colon is given to the provider. `env`, `file`
+    /// and `command` are there already and cannot be replaced.
+    #[must_use]
+    pub fn secret_provider(mut self, name: impl Into<String>, provider: Arc<dyn SecretSource>) -> Self {
+        self.secrets.providers.insert(name.into(), provider);
+        self
+    }
+
     /// Opens the database, loads the plugins and starts. Needs a tokio runtime.
     ///
     /// # Errors
@@ -92,14 +103,15 @@ impl HostBuilder {
     /// `PluginError` if the sandbox cannot be set up. A single broken plugin is reported and left out.
     pub async fn start(mut self) -> Result<Host> {
         self.config.sandbox.folders.append(&mut self.folders);
-        let Self { config, native, clock, folders: _ } = self;
+        let Self { config, native, clock, secrets, folders: _ } = self;
         config.check()?;
         let clock = clock.unwrap_or_else(|| Arc::new(SystemClock));
         let lock = config.database.file().map(|file| prepare(&file)).transpose()?;
         let durability = durability(config.database.durability);
         let options = StoreOptions { durability, ..StoreOptions::default() };
         let store = apflow_store::open(&config.database.url, options).await?;
-        let components = components::load(&config, &clock).await?;
+        let state = Arc::new(StoredState(Arc::clone(&store)));
+        let components = components::load(&config, &clock, state, Arc::new(secrets)).await?;
         let plugins = Joined::over(components, native);
         let mut options = config.engine.options(&config.limits, env!("CARGO_PKG_VERSION"));
         options.retention = config.events.policy();

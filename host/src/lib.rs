@@ -55,6 +55,7 @@ pub mod host;
 mod lock;
 mod plugins;
 mod secrets;
+mod services;
 
 pub use apflow_core::clock;
 pub use apflow_core::error::{Error, ErrorCode, Result};

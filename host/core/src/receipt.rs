@@ -46,6 +46,16 @@ pub struct InsertedOnce {
     pub inserted: Option<Inserted>,
 }
 
+/// The key under which a task's child tree is created: the same for the same words of the executor in one execution of the
+/// task.
+///
+/// # Errors
+/// `InvalidParams` if the executor's key is empty or too long.
+pub fn child_key(parent: &TaskId, execution: u32, key: &str) -> Result<String> {
+    check_key(key)?;
+    Ok(format!("child:{}", hex(Sha256::new_with_prefix(format!("{parent}\0{execution}\0{key}")))))
+}
+
 impl NewReceipt {
     /// The receipt of `operation` (its name) with these tasks as the caller wrote them. One task and a list of one are the
     /// same; the order of the keys of objects and of white space says nothing.
@@ -53,10 +63,7 @@ impl NewReceipt {
     /// # Errors
     /// `InvalidParams` if the key is empty or too long.
     pub fn new(key: &str, operation: &str, tasks: &Value) -> Result<Self> {
-        if key.is_empty() || key.len() > MAX_ID_BYTES {
-            let text = format!("it has {} bytes, 1 to {MAX_ID_BYTES} are allowed", key.len());
-            return Err(Error::invalid_params("idempotency_key", text));
-        }
+        check_key(key)?;
         let list = match tasks {
             Value::Array(list) => list.as_slice(),
             one => std::slice::from_ref(one),
@@ -67,9 +74,20 @@ impl NewReceipt {
             hash.update("\n");
             hash.update(canonical(task));
         }
-        let digest = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { key: key.into(), digest })
+        Ok(Self { key: key.into(), digest: hex(hash) })
     }
+}
+
+fn check_key(key: &str) -> Result<()> {
+    if key.is_empty() || key.len() > MAX_ID_BYTES {
+        let text = format!("it has {} bytes, 1 to {MAX_ID_BYTES} are allowed", key.len());
+        return Err(Error::invalid_params("idempotency_key", text));
+    }
+    Ok(())
+}
+
+fn hex(hash: Sha256) -> String {
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Receipt {

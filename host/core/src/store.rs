@@ -7,6 +7,7 @@
 
 mod gates;
 mod peers;
+mod plugins;
 mod schedules;
 mod turn;
 mod webhooks;
@@ -33,6 +34,7 @@ pub use crate::progress::{Progress, StatusCounts};
 pub use crate::receipt::InsertedOnce;
 pub use gates::GateStore;
 pub use peers::{PeerStore, PeerWord};
+pub use plugins::{ChildFacts, PluginStore, RunRef, StateWrite, StateWritten};
 pub use schedules::{CompleteSchedule, DueSchedules, Fired, ScheduleStore};
 pub use turn::{
     ClaimedRun, DependencyResult, FinishedRun, ProgressReport, RunOutcome, TreeEnd, Turn, TurnOutcome,
@@ -307,7 +309,7 @@ pub struct Opened {
 
 /// Durable storage of trees, runs and events.
 #[async_trait]
-pub trait Store: ScheduleStore + GateStore + PeerStore + WebhookStore {
+pub trait Store: ScheduleStore + GateStore + PeerStore + PluginStore + WebhookStore {
     /// Writes a tree and its schedule; with `execute` it is armed in the same transaction. Appends `tree.created` (and `tree.started`).
     ///
     /// # Errors

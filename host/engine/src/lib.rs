@@ -5,6 +5,7 @@
 //! [maintenance](maintenance) keep the lease, feed collectors, deliver webhooks and trim the log. No SQL, no WebAssembly, no HTTP.
 
 mod breakers;
+mod context;
 mod dispatcher;
 mod engine;
 mod events;

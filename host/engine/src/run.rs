@@ -7,12 +7,13 @@ use std::time::Duration;
 use apflow_core::error::{FailureKind, TaskError};
 use apflow_core::inputs::{Consumer, Source, resolve};
 use apflow_core::json::Json;
-use apflow_core::plugin::{Catalog, Executor, Invocation, Outcome, Receipt, RunContext, RunFailure};
-use apflow_core::store::{ClaimedRun, DependencyResult, FinishedRun, ProgressReport, RunOutcome};
+use apflow_core::plugin::{Catalog, Executor, Invocation, Outcome, Receipt, RunFailure};
+use apflow_core::store::{ClaimedRun, DependencyResult, FinishedRun, RunOutcome};
 use apflow_core::trace;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
+use crate::context::Run;
 use crate::engine::Shared;
 use crate::hooks::{self, Go, Records, Stop};
 
@@ -111,9 +112,9 @@ async fn call(
         params: without_executor_id(&claimed.params),
         trace_parent: Some(trace::of_attempt(&claimed.tree_id, &claimed.id, claimed.attempt)),
     };
-    let progress = Arc::new(Progress { shared: Arc::clone(shared), key: claimed.key, token: claimed.token });
+    let context = Arc::new(Run::new(shared, claimed));
     let began = Instant::now();
-    let running = executor.execute(invocation, progress);
+    let running = executor.execute(invocation, context);
     let outcome = match limit {
         None => running.await,
         Some(limit) => {
@@ -237,27 +238,4 @@ fn failure(shared: &Shared, claimed: &ClaimedRun, failure: RunFailure) -> RunOut
         }
     }
     RunOutcome::Failed { error, result: None }
-}
-
-/// A run's progress, on its way to the next turn.
-struct Progress {
-    shared: Arc<Shared>,
-    key: apflow_core::id::TaskKey,
-    token: apflow_core::id::Token,
-}
-
-impl RunContext for Progress {
-    fn report(&self, fraction: f64, message: Option<String>, partial: Option<Json>) {
-        let fraction = if fraction.is_finite() { fraction.clamp(0.0, 1.0) } else { 0.0 };
-        let mut data = json!({ "fraction": fraction });
-        if let Some(message) = message {
-            data["message"] = message.into();
-        }
-        if let Some(partial) = partial {
-            data["partial"] = partial.value();
-        }
-        let report = ProgressReport { key: self.key, token: self.token, fraction, data: Json::from(data) };
-        self.shared.inbox.progress(report);
-        self.shared.wake.notify_one();
-    }
 }

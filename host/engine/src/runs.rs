@@ -1,6 +1,7 @@
 //! The runs of this node: how many there are, and how to interrupt one.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use apflow_core::id::{TaskKey, Token};
@@ -21,11 +22,22 @@ struct Table {
 pub(crate) struct Runs {
     limit: u32,
     table: Mutex<Table>,
+    waiting: AtomicU32,
+}
+
+/// A run that waits for child tasks; until it is dropped, another one may have its slot.
+#[derive(Debug)]
+pub(crate) struct Waiting<'r>(&'r Runs);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Runs {
     pub(crate) fn new(limit: u32) -> Self {
-        Self { limit, table: Mutex::default() }
+        Self { limit, table: Mutex::default(), waiting: AtomicU32::new(0) }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -34,7 +46,15 @@ impl Runs {
 
     /// How many more may start.
     pub(crate) fn free(&self) -> u32 {
-        self.limit.saturating_sub(self.active())
+        let waiting = self.waiting.load(Ordering::Acquire);
+        self.limit.saturating_sub(self.active().saturating_sub(waiting))
+    }
+
+    /// A run holds no slot while it waits. When it goes on there may be more runs than slots, for a while: to wait for a slot
+    /// then could be to wait for oneself.
+    pub(crate) fn waiting(&self) -> Waiting<'_> {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        Waiting(self)
     }
 
     pub(crate) fn active(&self) -> u32 {

@@ -172,6 +172,8 @@ pub(crate) enum Step {
     Regate,
     /// Tree, milliseconds.
     SetDeadline,
+    /// Task, token. The run goes on without its places at gates.
+    FreePlaces,
 }
 
 /// An argument of a statement.

@@ -5,16 +5,19 @@ use apflow_core::clone::NewClone;
 use apflow_core::error::Result;
 use apflow_core::event::Event;
 use apflow_core::gate::{Gate, GateRule};
-use apflow_core::id::{NodeId, Seq, TaskId, WebhookId};
+use apflow_core::id::{NodeId, Seq, TaskId, TaskKey, TreeKey, WebhookId};
+use apflow_core::json::Json;
 use apflow_core::lease::Session;
+use apflow_core::plugin::services::StateEntry;
 use apflow_core::receipt::{NewReceipt, Receipt};
 use apflow_core::retention::{TrimRequest, Trimmed};
 use apflow_core::schedule::{ScheduleFilter, ScheduleRun};
 use apflow_core::store::{
-    CancelRequest, Cancellation, CompleteSchedule, Deleted, DeliveryRecord, DueSchedules, DueWebhooks,
-    EventQuery, ExecuteRequest, Execution, Expiration, Fired, GateStore, Inserted, InsertedOnce, NewWebhook,
-    Opened, Page, PeerStore, PeerWord, Progress, QueueFacts, ScheduleStore, StatusCounts, Store, TaskFilter,
-    TaskPatch, TreeState, Turn, TurnOutcome, WebhookChange, WebhookStore,
+    CancelRequest, Cancellation, ChildFacts, CompleteSchedule, Deleted, DeliveryRecord, DueSchedules,
+    DueWebhooks, EventQuery, ExecuteRequest, Execution, Expiration, Fired, GateStore, Inserted, InsertedOnce,
+    NewWebhook, Opened, Page, PeerStore, PeerWord, PluginStore, Progress, QueueFacts, RunRef, ScheduleStore,
+    StateWrite, StateWritten, StatusCounts, Store, TaskFilter, TaskPatch, TreeState, Turn, TurnOutcome,
+    WebhookChange, WebhookStore,
 };
 use apflow_core::task::{Attempt, Task};
 use apflow_core::tree::NewTree;
@@ -23,8 +26,8 @@ use async_trait::async_trait;
 
 use crate::database::{Database, Step, arguments, replayed};
 use crate::verbs::{
-    cancel, clone, delete, events, execute, expire, gates, insert, query, receipt, schedules, session,
-    update, webhooks,
+    cancel, clone, delete, events, execute, expire, gates, insert, plugins, query, receipt, schedules,
+    session, update, webhooks,
 };
 
 /// A database as a store.
@@ -214,6 +217,45 @@ impl<D: Database> ScheduleStore for Stored<D> {
 
     async fn schedule_runs(&self, task: &TaskId, page: Page) -> Result<Vec<ScheduleRun>> {
         schedules::runs(&self.0, task, page).await
+    }
+}
+
+#[async_trait]
+impl<D: Database> PluginStore for Stored<D> {
+    async fn plugin_state(&self, plugin: &str, key: &str) -> Result<Option<StateEntry>> {
+        plugins::state(&self.0, plugin, key).await
+    }
+
+    async fn write_state(&self, write: &StateWrite) -> Result<StateWritten> {
+        plugins::write_state(&self.0, write).await
+    }
+
+    async fn checkpoint(&self, run: RunRef) -> Result<Option<Json>> {
+        plugins::checkpoint(&self.0, run).await
+    }
+
+    async fn save_checkpoint(&self, run: RunRef, data: Option<Json>) -> Result<()> {
+        plugins::save_checkpoint(&self.0, run, data.as_ref()).await
+    }
+
+    async fn child_facts(&self, run: RunRef) -> Result<ChildFacts> {
+        plugins::child_facts(&self.0, run).await
+    }
+
+    async fn adopt(&self, run: RunRef, tree: TreeKey) -> Result<()> {
+        plugins::adopt(&self.0, run, tree).await
+    }
+
+    async fn is_child(&self, task: TaskKey, root: &TaskId) -> Result<bool> {
+        plugins::is_child(&self.0, task, root).await
+    }
+
+    async fn running_children(&self, tasks: &[TaskKey]) -> Result<Vec<TaskId>> {
+        plugins::running_children(&self.0, tasks).await
+    }
+
+    async fn free_places(&self, run: RunRef) -> Result<()> {
+        plugins::free_places(&self.0, run).await
     }
 }
 

@@ -288,6 +288,17 @@ const TABLES: &[Table] = &[
         columns: &[("owner", Text), ("key", Text), ("digest", Text), ("tree", Int), ("created_at", Int)],
         key: 2,
     },
+    Table {
+        name: "plugin_state",
+        columns: &[("plugin", Text), ("key", Text), ("value", Text), ("version", Int)],
+        key: 2,
+    },
+    Table { name: "checkpoints", columns: &[("n", Int), ("execution", Int), ("data", Text)], key: 1 },
+    Table {
+        name: "child_trees",
+        columns: &[("tree", Int), ("task", Int), ("execution", Int), ("depth", Int)],
+        key: 1,
+    },
     Table { name: "removed_trees", columns: &[("n", Int), ("id", Text), ("user_id", Text)], key: 1 },
     Table { name: "removed_tasks", columns: &[("n", Int), ("id", Text), ("executor", Text)], key: 1 },
 ];

@@ -3,19 +3,21 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use apflow_core::error::{FailureKind, TaskError};
 use apflow_core::id::TreeId;
 use apflow_core::plugin::{Receipt, RunContext};
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::Store;
 use wasmtime::component::{
     ComponentExportIndex as Index, ComponentNamedList, Instance, Lift, Lower, TypedFunc,
 };
 
 use crate::bindings::v0_1::{collector, executor, hooks, types};
+use crate::capability::NetUse;
 use crate::error::Problem;
 use crate::failure;
 use crate::lane;
@@ -134,24 +136,30 @@ impl Plugin {
             let what = "was given inputs that are too large";
             return Err(Failed::Host(failure::limit(identity, "input_limit", what, "input_bytes", most)));
         }
-        let _gate = self.gate.acquire().await;
+        let admitted = Admitted(Admission::new(Arc::clone(&self.gate).acquire_owned().await.ok()));
         let _turn = self.pool(&request).turn().await;
         let _running = self.sandbox.running();
         let deadline = identity.limits.deadline();
         let own = circumstances.timeout.filter(|own| *own < deadline);
         let limit = own.unwrap_or(deadline);
-        let work = Box::pin(perform(Arc::clone(self), request, circumstances, Arc::clone(usage), limit));
-        let ended = tokio::time::timeout(limit, lane::run(&self.sandbox, work, usage)).await;
+        let admission = admitted.0.clone();
+        let work = perform(Arc::clone(self), request, circumstances, Arc::clone(usage), limit, admission);
+        let work = lane::run(&self.sandbox, Box::pin(work), usage);
+        let ended = match own {
+            Some(own) => tokio::time::timeout(own, work).await.ok(),
+            // The plugin's own limit is about its own time.
+            None => within(limit, usage, work).await,
+        };
         log_end(identity, usage);
         match ended {
-            Ok(Ok(Ok(reply))) => Ok(reply),
-            Ok(Ok(Err(guest))) => Err(match failure::refused_memory(identity, usage) {
+            Some(Ok(Ok(reply))) => Ok(reply),
+            Some(Ok(Err(guest))) => Err(match failure::refused_memory(identity, usage) {
                 // An interpreter that is out of memory says so in its own words, if it can say anything.
                 Some(error) => Failed::Host(error),
                 None => Failed::Guest(guest),
             }),
-            Ok(Err(error)) => Err(Failed::Host(failure::explain(&error, identity, usage, own))),
-            Err(_) => Err(Failed::Host(failure::too_slow(identity, own))),
+            Some(Err(error)) => Err(Failed::Host(failure::explain(&error, identity, usage, own))),
+            None => Err(Failed::Host(failure::too_slow(identity, own))),
         }
     }
 
@@ -164,6 +172,45 @@ impl Plugin {
     }
 }
 
+/// A call's place among those of its plugin. Whoever has a clone may give it up for all.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Admission(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+
+impl Admission {
+    fn new(permit: Option<OwnedSemaphorePermit>) -> Self {
+        Self(Arc::new(Mutex::new(permit)))
+    }
+
+    /// Another call may come in.
+    pub fn give_up(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+/// Gives the place up when the call ends, also where an instance that is kept still knows it.
+struct Admitted(Admission);
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.0.give_up();
+    }
+}
+
+/// Waits for `work` as long as `limit` and what the call pauses; none if that is over.
+async fn within<T>(limit: Duration, usage: &Usage, work: impl Future<Output = T>) -> Option<T> {
+    let began = tokio::time::Instant::now();
+    let mut work = std::pin::pin!(work);
+    loop {
+        let end = began + limit + usage.paused();
+        match tokio::time::timeout_at(end, &mut work).await {
+            Ok(done) => return Some(done),
+            // A pause that goes on moves the end on with it.
+            Err(_) if began + limit + usage.paused() > end => {}
+            Err(_) => return None,
+        }
+    }
+}
+
 /// Takes an idle instance or makes one, calls it, and keeps it where that is allowed and it has behaved.
 async fn perform(
     plugin: Arc<Plugin>,
@@ -171,10 +218,11 @@ async fn perform(
     circumstances: Circumstances,
     usage: Arc<Usage>,
     limit: Duration,
+    admission: Admission,
 ) -> wasmtime::Result<Result<Reply, types::Failure>> {
     let Circumstances { task, tree, attempt, run, .. } = circumstances;
     let deadline = Instant::now() + limit;
-    let call = Call { usage, deadline, run, task, attempt, processes: 0 };
+    let call = Call { usage, deadline, run, task, attempt, processes: 0, net: NetUse::default(), admission };
     let pool = plugin.pool(&request);
     let mut live = match pool.take(tree.as_ref()) {
         Some(mut idle) => {

@@ -5,12 +5,16 @@
 mod capabilities;
 mod denied;
 mod http_rule;
+mod net_rule;
 mod network_rule;
 mod pattern;
 mod policy;
 mod process_rule;
+mod secret_rule;
+mod services;
 #[cfg(test)]
 mod tests;
+mod unix_rule;
 mod written;
 
 use std::net::SocketAddr;
@@ -21,10 +25,13 @@ use url::{Host, Url};
 pub use capabilities::{Capabilities, EnvName, Folder, Mode};
 pub use denied::{Capability, Denied, Missing};
 pub use http_rule::{HttpRule, Scheme};
+pub use net_rule::{NetRule, Transport};
 pub use network_rule::{NetworkRule, NetworkTarget};
 pub use pattern::{HostPattern, parse_host};
 pub use policy::{HookPolicy, Isolation, PluginPolicy};
 pub use process_rule::{ProcessRule, Program};
+pub use secret_rule::SecretRule;
+pub use unix_rule::UnixRule;
 
 use crate::guard::{self, Reserved};
 
@@ -146,7 +153,19 @@ impl Grants {
 
     /// What the plugin asks for and the operator does not allow in full, for listings and warnings.
     pub fn unmet(&self) -> Capabilities {
-        let Capabilities { http, private_network, env, fs, process, system } = &self.allowed;
+        let Capabilities {
+            http,
+            private_network,
+            env,
+            fs,
+            process,
+            system,
+            net,
+            unix,
+            secrets,
+            state,
+            tasks,
+        } = &self.allowed;
         let mut unmet = self.requested.clone();
         unmet.http.retain(|rule| !http.iter().any(|one| one.covers(rule)));
         unmet.private_network.retain(|rule| !private_network.iter().any(|one| one.covers(rule)));
@@ -154,6 +173,11 @@ impl Grants {
         unmet.fs.retain(|folder| !fs.iter().any(|one| one.guest == folder.guest && one.mode >= folder.mode));
         unmet.process.retain(|rule| !process.iter().any(|one| one.covers(rule)));
         unmet.system &= !system;
+        unmet.net.retain(|rule| !net.iter().any(|one| one.covers(rule)));
+        unmet.unix.retain(|rule| !unix.iter().any(|one| one.name == rule.name && one.socket.is_some()));
+        unmet.secrets.retain(|rule| !secrets.iter().any(|one| one.covers(rule) && one.from.is_some()));
+        unmet.state &= !state;
+        unmet.tasks &= !tasks;
         unmet
     }
 

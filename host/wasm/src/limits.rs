@@ -69,6 +69,20 @@ limits! {
     processes: u32 = 100,
     /// Bytes of output that are kept of one program; the rest is cut off.
     process_output_bytes: u64 = 8 * MIB,
+    /// Streams that a call may open with `net`.
+    net_connections: u32 = 100,
+    /// Bytes that a call may send and receive over them.
+    net_bytes: u64 = 256 * MIB,
+    /// Keys of the plugin's state.
+    state_keys: u32 = 10_000,
+    /// Bytes of one value of the state.
+    state_value_bytes: u64 = 256 * 1024,
+    /// Bytes of a checkpoint.
+    checkpoint_bytes: u64 = MIB,
+    /// Child trees that one execution of a task may submit.
+    child_trees: u32 = 100,
+    /// Levels of child trees below a task that is nobody's child.
+    child_depth: u32 = 4,
 }
 
 impl Limits {

@@ -27,7 +27,7 @@ use crate::pool::Sharing;
 use crate::sandbox::Sandbox;
 use crate::settings::Settings;
 use crate::source::Package;
-use crate::state::{GuestState, Identity};
+use crate::state::{GuestState, Identity, Services};
 
 /// Loads plugins into one sandbox.
 pub(crate) struct Loader {
@@ -43,6 +43,8 @@ pub(crate) struct Loader {
     pub policies: BTreeMap<String, PluginPolicy>,
     /// The way out.
     pub http: Arc<HttpClient>,
+    /// What the host does for plugins beside.
+    pub services: Services,
     /// When something went live.
     pub clock: Arc<dyn Clock>,
 }
@@ -121,10 +123,12 @@ impl Loader {
             grants: Arc::new(grants),
             settings,
             http: Arc::clone(&self.http),
+            services: self.services.clone(),
+            waiting: Arc::clone(self.sandbox.waiting()),
         };
         let described = self.describe(&identity, &code).await?;
         let info = self.info(&identity, &package, kinds, imports, &described);
-        let gate = Semaphore::new(identity.limits.concurrent_calls.max(1) as usize);
+        let gate = Arc::new(Semaphore::new(identity.limits.concurrent_calls.max(1) as usize));
         let pools = Pools::new(sharing(&policy), policy.reuse);
         let sandbox = Arc::clone(&self.sandbox);
         let plugin = Arc::new(Plugin { identity: Arc::new(identity), sandbox, code, pools, gate });
@@ -143,13 +147,15 @@ impl Loader {
             grants: Arc::new(Grants::nothing(identity.name.clone())),
             settings: Settings::default(),
             http: Arc::clone(&identity.http),
+            services: identity.services.clone(),
+            waiting: Arc::clone(&identity.waiting),
         };
         let plugin = Arc::new(Plugin {
             identity: Arc::new(bare),
             sandbox: Arc::clone(&self.sandbox),
             code: code.clone(),
             pools: Pools::new(Some(Sharing::None), None),
-            gate: Semaphore::new(1),
+            gate: Arc::new(Semaphore::new(1)),
         });
         if let Err(error) = ask(&plugin, Request::Check, "the component").await {
             let Problem::Describe { problem, .. } = error else { return Err(error) };

@@ -25,7 +25,7 @@ pub(crate) struct Plugin {
     /// Idle instances for each kind, where they are shared.
     pub pools: Pools,
     /// Admits `limits.concurrent_calls` calls.
-    pub gate: Semaphore,
+    pub gate: Arc<Semaphore>,
 }
 
 /// Code that can be instantiated.

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use apflow_core::clock::{Clock, SystemClock};
 use apflow_core::error::TaskError;
+use apflow_core::plugin::services::{NoServices, PluginState, SecretSource};
 use apflow_core::plugin::{Catalog, Collector, Executor, Hook, PluginInfo, Plugins};
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
@@ -21,9 +22,11 @@ use crate::http::{HttpClient, HttpClientOptions};
 use crate::limits::Limits;
 use crate::linker;
 use crate::loader::{Loader, manifest_digest, name_for};
+use crate::net::NetClient;
 use crate::plugin::Loaded;
 use crate::sandbox::Sandbox;
 use crate::source::{BundledPlugin, Package, Source, scan, source_at};
+use crate::state::Services;
 use crate::watch::Watcher;
 
 /// What a set of plugins is made of.
@@ -45,6 +48,10 @@ pub struct WasmOptions {
     pub max_instances: u32,
     /// Where the time of loading comes from.
     pub clock: Arc<dyn Clock>,
+    /// What plugins keep over calls.
+    pub state: Arc<dyn PluginState>,
+    /// Where the values of secrets come from.
+    pub secrets: Arc<dyn SecretSource>,
 }
 
 impl Default for WasmOptions {
@@ -58,6 +65,8 @@ impl Default for WasmOptions {
             watch: false,
             max_instances: 1000,
             clock: Arc::new(SystemClock),
+            state: Arc::new(NoServices),
+            secrets: Arc::new(NoServices),
         }
     }
 }
@@ -103,14 +112,28 @@ impl WasmPlugins {
     /// # Errors
     /// If the sandbox cannot be set up or a folder cannot be read.
     pub async fn open(options: WasmOptions) -> Result<Arc<Self>, WasmError> {
-        let WasmOptions { folders, bundled, cache, limits, policies, watch, max_instances, clock } = options;
+        let WasmOptions {
+            folders,
+            bundled,
+            cache,
+            limits,
+            policies,
+            watch,
+            max_instances,
+            clock,
+            state,
+            secrets,
+        } = options;
         let folders = folders.iter().map(|folder| absolute(folder)).collect::<Result<Vec<_>, _>>()?;
         let sandbox = Sandbox::new(max_instances)?;
         let linker = linker::linker(sandbox.engine())?;
         let cache = cache.and_then(|folder| open_cache(&folder, sandbox.fingerprint()));
-        let http = HttpClient::new(HttpClientOptions::default())
-            .map_err(|error| Problem::Sandbox(format!("no TLS: {error}")))?;
-        let loader = Loader { sandbox, linker, cache, limits, policies, http: Arc::new(http), clock };
+        let way_out = HttpClientOptions { secrets, ..HttpClientOptions::default() };
+        let no_tls = |error| Problem::Sandbox(format!("no TLS: {error}"));
+        let net = Arc::new(NetClient::new(&way_out).map_err(no_tls)?);
+        let http = Arc::new(HttpClient::new(way_out).map_err(no_tls)?);
+        let services = Services { state, net };
+        let loader = Loader { sandbox, linker, cache, limits, policies, http, services, clock };
         let plugins = Arc::new(Self {
             folders,
             bundled,

@@ -34,6 +34,7 @@ pub(crate) struct Sandbox {
     engine: Engine,
     slots: Arc<Semaphore>,
     most_slots: u32,
+    waiting: Arc<Semaphore>,
     ticker: Ticker,
     /// Threads for guests that compute for long; started when the first one does.
     long_lane: OnceLock<Option<Runtime>>,
@@ -54,6 +55,7 @@ impl Sandbox {
             engine,
             slots: Arc::new(Semaphore::new(slots as usize)),
             most_slots: slots,
+            waiting: Arc::new(Semaphore::new((slots as usize / 2).max(1))),
             ticker,
             long_lane: OnceLock::new(),
         }))
@@ -75,6 +77,11 @@ impl Sandbox {
     pub fn slots_for(&self, component: &Component) -> u32 {
         let Some(needs) = component.resources_required() else { return 1 };
         needs.num_memories.max(needs.num_tables.div_ceil(TABLES_PER_SLOT)).clamp(1, self.most_slots)
+    }
+
+    /// Permits for calls that wait for other calls: half of all instances, so that those can run.
+    pub fn waiting(&self) -> &Arc<Semaphore> {
+        &self.waiting
     }
 
     /// Waits for room in the pool, in the order of asking.

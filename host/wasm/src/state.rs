@@ -6,13 +6,18 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use apflow_core::plugin::RunContext;
+use apflow_core::plugin::services::PluginState;
+use tokio::sync::Semaphore;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 
+use crate::call::Admission;
+use crate::capability::NetUse;
 use crate::grants::{Grants, Mode};
 use crate::http::HttpClient;
 use crate::limits::Limits;
+use crate::net::NetClient;
 use crate::settings::Settings;
 use crate::stdio::{Captured, GuestOutput};
 use crate::usage::Usage;
@@ -34,6 +39,19 @@ pub(crate) struct Identity {
     pub settings: Settings,
     /// The way out; one for all plugins.
     pub http: Arc<HttpClient>,
+    /// State, secrets and streams; one for all plugins.
+    pub services: Services,
+    /// Lets calls of all plugins wait for others, but not all of them.
+    pub waiting: Arc<Semaphore>,
+}
+
+/// What the host does for plugins beside HTTP.
+#[derive(Debug, Clone)]
+pub(crate) struct Services {
+    /// Key-value state.
+    pub state: Arc<dyn PluginState>,
+    /// Connections of `net`.
+    pub net: Arc<NetClient>,
 }
 
 /// The present call.
@@ -50,6 +68,10 @@ pub(crate) struct Call {
     pub attempt: u32,
     /// Programs so far.
     pub processes: u32,
+    /// What it uses of `net`.
+    pub net: NetUse,
+    /// Its place among the calls of its plugin.
+    pub admission: Admission,
 }
 
 /// Why the host ends a call from inside; found again in the error that the call returns.

@@ -2,8 +2,8 @@
 //! interrupted and its store is gone. Limits are checked by those who count.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::http::Budget;
 use crate::stdio::Captured;
@@ -21,6 +21,27 @@ pub(crate) struct Usage {
     pub tables_refused: AtomicBool,
     http: OnceLock<Arc<Budget>>,
     output: OnceLock<Arc<Captured>>,
+    pauses: Mutex<Pauses>,
+}
+
+/// Times in which the call waited for what others do.
+#[derive(Debug, Default)]
+struct Pauses {
+    over: Duration,
+    since: Option<Instant>,
+}
+
+/// A pause that lasts until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Pause<'u>(&'u Usage);
+
+impl Drop for Pause<'_> {
+    fn drop(&mut self) {
+        let mut pauses = self.0.pauses();
+        if let Some(since) = pauses.since.take() {
+            pauses.over += since.elapsed();
+        }
+    }
 }
 
 impl Usage {
@@ -32,6 +53,22 @@ impl Usage {
     /// How long the guest has been computing.
     pub fn busy(&self) -> Duration {
         Duration::from_nanos(self.busy_ns.load(Relaxed))
+    }
+
+    /// The call waits for what others do.
+    pub fn pause(&self) -> Pause<'_> {
+        self.pauses().since = Some(Instant::now());
+        Pause(self)
+    }
+
+    /// How long the call has waited for others so far.
+    pub fn paused(&self) -> Duration {
+        let pauses = self.pauses();
+        pauses.over + pauses.since.map(|since| since.elapsed()).unwrap_or_default()
+    }
+
+    fn pauses(&self) -> MutexGuard<'_, Pauses> {
+        self.pauses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The guest calls the host; gives how often it has.

@@ -63,6 +63,26 @@ pub struct ChildLimits {
     pub depth: u32,
 }
 
+impl ChildLimits {
+    /// Whether a task that has `depth` levels of trees above it and `children` already may have another one.
+    ///
+    /// # Errors
+    /// `LimitExceeded`.
+    pub fn check(self, depth: u32, children: u32) -> Result<()> {
+        let refuse = |limit: &str, most: u32, what: &str| {
+            let text = format!("{what}: at most {most} (plugins.<name>.limits.{limit})");
+            Err(Error::new(ErrorCode::LimitExceeded, text).with("limit", limit).with("most", most))
+        };
+        if depth >= self.depth {
+            return refuse("child_depth", self.depth, "Child trees are nested too deeply");
+        }
+        if children >= self.count {
+            return refuse("child_trees", self.count, "The task has submitted too many child trees");
+        }
+        Ok(())
+    }
+}
+
 /// How a child tree ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChildEnd {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::engine::Shared;
-use crate::usecase::cancel::withdrawn;
+use crate::usecase::cancel::{cancel_children, withdrawn};
 
 /// The longest sleep, so that what other hosts start and a clock that was set are seen.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
@@ -36,7 +36,11 @@ async fn tick(shared: &Arc<Shared>) -> Duration {
                 tracing::warn!(tree = %end.tree_id, execution = end.execution, "an execution has run out of time (deadline_ms)");
             }
             if !expiration.ended.is_empty() {
+                let runs = expiration.interrupted.iter().map(|(key, _)| *key).collect();
                 withdrawn(shared, expiration.interrupted, expiration.ended);
+                if let Err(error) = cancel_children(shared, runs).await {
+                    tracing::warn!(%error, "child trees of executions that ran out of time were not cancelled");
+                }
             }
             expiration.next.map_or(IDLE_LOOK, |next| next.since(now).min(IDLE_LOOK))
         }

@@ -24,6 +24,22 @@ pub(crate) fn withdrawn(shared: &Arc<Shared>, interrupted: Vec<(TaskKey, Token)>
     shared.work_appeared();
 }
 
+/// Cancels the child trees of runs that were stopped, and theirs.
+pub(crate) async fn cancel_children(shared: &Arc<Shared>, mut runs: Vec<TaskKey>) -> Result<()> {
+    while !runs.is_empty() {
+        let tasks = shared.store.running_children(&runs).await?;
+        if tasks.is_empty() {
+            return Ok(());
+        }
+        let message = "The task that submitted it was stopped".to_owned();
+        let request = CancelRequest { tasks, cascade: true, message, now: shared.now() };
+        let done = shared.store.cancel(request).await?;
+        runs = done.interrupted.iter().map(|(key, _)| *key).collect();
+        withdrawn(shared, done.interrupted, done.ended);
+    }
+    Ok(())
+}
+
 impl Engine {
     /// Cancels tasks and, with `cascade`, what is below them and what requires them. Running components are interrupted;
     /// what is cancelled stays cancelled. One entry for each id.
@@ -39,7 +55,9 @@ impl Engine {
         let message = message.unwrap_or_else(|| "Cancelled by user".into());
         let request = CancelRequest { tasks: ids, cascade, message, now: self.0.now() };
         let done = self.0.store.cancel(request).await?;
+        let runs: Vec<TaskKey> = done.interrupted.iter().map(|(key, _)| *key).collect();
         withdrawn(&self.0, done.interrupted, done.ended);
+        cancel_children(&self.0, runs).await?;
         Ok(done.results)
     }
 

@@ -33,6 +33,7 @@ pub(crate) const MIGRATIONS: Files = &[
     (4, "schedules", include_str!("../../../../migrations/postgres/0004_schedules.sql")),
     (5, "gates", include_str!("../../../../migrations/postgres/0005_gates.sql")),
     (6, "webhooks", include_str!("../../../../migrations/postgres/0006_webhooks.sql")),
+    (7, "plugins", include_str!("../../../../migrations/postgres/0007_plugins.sql")),
 ];
 
 /// An open database.

@@ -165,6 +165,7 @@ const fn call(step: Step) -> &'static str {
         Step::GiveKeys => "SELECT * FROM give_keys($1, $2)",
         Step::Regate => "SELECT * FROM regate($1, $2)",
         Step::SetDeadline => "SELECT * FROM set_deadline($1, $2)",
+        Step::FreePlaces => "SELECT * FROM free_places($1, $2)",
         Step::SetCursor => "SELECT * FROM set_cursor($1, $2, $3)",
     }
 }

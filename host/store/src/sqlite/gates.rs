@@ -176,4 +176,12 @@ DELETE FROM delayed WHERE n = $1 AND gate IS NOT NULL;
     )
 });
 
+/// The trigger of `running` finds no gate any more when the run ends.
+pub(super) const FREE_PLACES: &str = "
+UPDATE gates SET running = running - 1
+ WHERE n IN (SELECT executor_gate FROM running WHERE n = $1 AND token = $2
+             UNION ALL SELECT key_gate FROM running WHERE n = $1 AND token = $2);
+UPDATE running SET executor_gate = NULL, key_gate = NULL WHERE n = $1 AND token = $2;
+";
+
 pub(super) const SET_DEADLINE: &str = "UPDATE trees SET deadline_ms = $2 WHERE n = $1";

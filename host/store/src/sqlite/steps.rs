@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use apflow_core::event::EventKind;
 
-use super::gates::{GIVE_KEYS, REGATE, SET_DEADLINE, SET_GATE_RULES};
+use super::gates::{FREE_PLACES, GIVE_KEYS, REGATE, SET_DEADLINE, SET_GATE_RULES};
 use super::settle::ENDED;
 use crate::database::Step;
 use crate::verbs::cancel::NEXT_ENTRY;
@@ -44,13 +44,14 @@ pub(super) fn text(step: Step) -> &'static str {
         Step::GiveKeys => &GIVE_KEYS,
         Step::Regate => &REGATE,
         Step::SetDeadline => SET_DEADLINE,
+        Step::FreePlaces => FREE_PLACES,
     }
 }
 
 /// A step in a transaction of its own.
 pub(super) fn alone(step: Step) -> &'static str {
-    static TEXTS: LazyLock<[(Step, String); 4]> = LazyLock::new(|| {
-        [Step::OpenSession, Step::CloseSession, Step::Rescue, Step::SetGateRules]
+    static TEXTS: LazyLock<[(Step, String); 5]> = LazyLock::new(|| {
+        [Step::OpenSession, Step::CloseSession, Step::Rescue, Step::SetGateRules, Step::FreePlaces]
             .map(|step| (step, format!("BEGIN IMMEDIATE; {} COMMIT;", text(step))))
     });
     // A single statement is a transaction by itself.
@@ -198,6 +199,9 @@ DELETE FROM schedules WHERE n IN {doomed};
 DELETE FROM schedule_runs WHERE n IN {doomed};
 DELETE FROM origins WHERE n IN {doomed};
 DELETE FROM keyed WHERE n IN {doomed};
+DELETE FROM checkpoints WHERE n IN {doomed};
+DELETE FROM child_trees WHERE task IN {doomed};
+DELETE FROM child_trees WHERE tree = $2 AND NOT EXISTS (SELECT 1 FROM trees x WHERE x.n = $2);
 "
     )
 });

@@ -11,6 +11,7 @@ pub(crate) mod expire;
 pub(crate) mod finished;
 pub(crate) mod gates;
 pub(crate) mod insert;
+pub(crate) mod plugins;
 pub(crate) mod query;
 pub(crate) mod receipt;
 pub(crate) mod schedules;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use apflow_core::error::{FailureKind, TaskError};
+use apflow_core::error::{Error, ErrorCode, FailureKind, TaskError};
 use apflow_core::event::{Event, EventKind};
 use apflow_core::json::Json;
 use apflow_core::plugin::{HookEvent, Invocation, RunFailure};
@@ -111,6 +111,27 @@ pub(crate) fn issue(kind: FailureKind, issue: types::Issue) -> TaskError {
         pointer,
         data: object(&extra),
         ..TaskError::new(kind, self::code(&code), cut(message, MESSAGE))
+    }
+}
+
+/// What the host has to say to a guest.
+pub(crate) fn say(code: &str, message: String) -> types::Issue {
+    types::Issue { code: code.into(), message, pointer: None, extra: "{}".into() }
+}
+
+/// An error of the host for a guest.
+pub(crate) fn issue_of(error: Error) -> types::Issue {
+    let extra = Value::Object(error.data).to_string();
+    types::Issue { extra, ..say(error.code.as_str(), error.message) }
+}
+
+/// The same as a failure, which says whether another attempt may help.
+pub(crate) fn failure_of(error: Error) -> types::Failure {
+    match error.code {
+        ErrorCode::StoreUnavailable | ErrorCode::ShuttingDown => {
+            types::Failure::Retryable(types::Retry { issue: issue_of(error), after_ms: None })
+        }
+        _ => types::Failure::Permanent(issue_of(error)),
     }
 }
 

@@ -1,5 +1,4 @@
-//! Generated from `wit/v0.1`. Interfaces that the contract has and this host does not offer (`net`, `secrets`, `state`,
-//! `tasks`, `checkpoint`) are left out; the loader refuses components that import them.
+//! Generated from `wit/v0.1`.
 
 /// What guests may import.
 pub mod offered {
@@ -8,10 +7,7 @@ pub mod offered {
         inline: "
             package apflow:host;
             world offered {
-                include apflow:plugin/base@0.1.0;
-                import apflow:plugin/http@0.1.0;
-                import apflow:plugin/process@0.1.0;
-                import apflow:plugin/system@0.1.0;
+                include apflow:plugin/everything@0.1.0;
             }
         ",
         world: "apflow:host/offered",
@@ -22,12 +18,15 @@ pub mod offered {
         },
         with: {
             "apflow:plugin/http.incoming-body": crate::capability::IncomingBody,
+            "apflow:plugin/net.connection": crate::capability::Connection,
             "apflow:plugin/process.child": crate::capability::Child,
         },
     });
 }
 
-pub use offered::apflow::plugin::{http, log, process, progress, system, types};
+pub use offered::apflow::plugin::{
+    checkpoint, http, log, net, process, progress, secrets, state, system, tasks, types,
+};
 
 /// Generates one exported interface over the shared types.
 macro_rules! exported {

@@ -7,8 +7,11 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::http_rule::HttpRule;
+use super::net_rule::NetRule;
 use super::network_rule::NetworkRule;
 use super::process_rule::ProcessRule;
+use super::secret_rule::SecretRule;
+use super::unix_rule::UnixRule;
 
 /// What a plugin asks for, or what an operator allows. Everything is empty by default, and empty means nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -33,6 +36,21 @@ pub struct Capabilities {
     /// The machine's figures.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub system: bool,
+    /// Streams and datagrams: `"db.internal:5432"`, `"udp://127.0.0.1:8125"`, `"*.example.com:*"`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub net: Vec<NetRule>,
+    /// Upstreams on sockets: `"docker"`, by the operator `{ name = "docker", socket = "/run/docker.sock" }`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unix: Vec<UnixRule>,
+    /// Secrets: `"github"`, by the operator `{ name = "github", hosts = ["https://api.github.com"], from = "env:GITHUB_TOKEN" }`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretRule>,
+    /// Key-value state of the plugin.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub state: bool,
+    /// Child tasks.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tasks: bool,
 }
 
 impl Capabilities {

@@ -33,6 +33,16 @@ pub enum Capability {
     Process,
     /// The machine's figures.
     System,
+    /// Streams and datagrams.
+    Net,
+    /// Upstreams on sockets of the machine.
+    Unix,
+    /// Secrets.
+    Secrets,
+    /// Key-value state.
+    State,
+    /// Child tasks.
+    Tasks,
 }
 
 impl Capability {
@@ -43,6 +53,11 @@ impl Capability {
             Self::PrivateNetwork => "private_network",
             Self::Process => "process",
             Self::System => "system",
+            Self::Net => "net",
+            Self::Unix => "unix",
+            Self::Secrets => "secrets",
+            Self::State => "state",
+            Self::Tasks => "tasks",
         }
     }
 }
@@ -73,13 +88,18 @@ impl Missing {
 }
 
 impl Denied {
-    /// The stable code of the failure: `http_denied`, `http_prohibited_address`, `process_denied`, `system_denied`.
+    /// The stable code of the failure: `http_denied`, `http_prohibited_address`, `process_denied`, …
     pub const fn code(&self) -> &'static str {
         match self.capability {
             Capability::Http => "http_denied",
             Capability::PrivateNetwork => "http_prohibited_address",
             Capability::Process => "process_denied",
             Capability::System => "system_denied",
+            Capability::Net => "net_denied",
+            Capability::Unix => "unix_denied",
+            Capability::Secrets => "secret_denied",
+            Capability::State => "state_denied",
+            Capability::Tasks => "tasks_denied",
         }
     }
 

@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
 use super::budget::{Budget, Deadline};
 use super::error::{Direction, HttpError, Phase};
+use crate::secrets::{Filled, Scrubber};
 
 /// Any error, as hyper passes it on.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -148,6 +149,9 @@ pub struct ResponseBody {
     budget: Arc<Budget>,
     total: Option<(Pin<Box<Sleep>>, Duration)>,
     idle: Option<(Pin<Box<Sleep>>, Duration)>,
+    scrubber: Option<Scrubber>,
+    /// Trailers that come after what the scrubber held back.
+    after: Option<Frame<Bytes>>,
 }
 
 impl ResponseBody {
@@ -168,11 +172,19 @@ impl ResponseBody {
             total: deadline.map(|deadline| (Box::pin(sleep_until(deadline.at)), deadline.after)),
             idle: between_bytes.map(|span| (Box::pin(sleep(span)), span)),
             inner: None,
+            scrubber: None,
+            after: None,
         };
         if inner.size_hint().lower() > body.budget.limits.response_bytes {
             return Err(body.too_large());
         }
         Ok(Self { inner: Some(inner), ..body })
+    }
+
+    /// Takes the values of secrets out of what is read.
+    pub(super) fn without(mut self, filled: Vec<Filled>) -> Self {
+        self.scrubber = Scrubber::new(filled);
+        self
     }
 
     /// The next piece, at most `max` bytes and at least one; none at the end.
@@ -218,6 +230,9 @@ impl ResponseBody {
     }
 
     fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        if let Some(frame) = self.after.take() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
         let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
         let Poll::Ready(frame) = Pin::new(inner).poll_frame(cx) else {
             return self.poll_timers(cx).map(|timeout| Some(Err(timeout)));
@@ -226,10 +241,40 @@ impl ResponseBody {
             sleep.as_mut().reset(Instant::now() + *span);
         }
         Poll::Ready(match frame {
-            Some(Ok(frame)) => Some(self.count(&frame).map(|()| frame)),
+            Some(Ok(frame)) => Some(self.count(&frame).map(|()| self.scrubbed(frame))),
             Some(Err(error)) => Some(Err(HttpError::broken(&self.origin, &error))),
-            None => None,
+            None => self.held_back().map(Ok),
         })
+    }
+
+    fn scrubbed(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        let Some(scrubber) = &mut self.scrubber else { return frame };
+        match frame.into_data() {
+            Ok(data) => Frame::data(scrubber.pass(&data)),
+            Err(trailers) => {
+                let trailers = match trailers.into_trailers() {
+                    Ok(mut trailers) => {
+                        scrubber.hide(&mut trailers);
+                        self.trailers.clone_from(&trailers);
+                        Frame::trailers(trailers)
+                    }
+                    Err(other) => other,
+                };
+                match self.held_back() {
+                    None => trailers,
+                    Some(rest) => {
+                        self.after = Some(trailers);
+                        rest
+                    }
+                }
+            }
+        }
+    }
+
+    /// What the scrubber still has at the end.
+    fn held_back(&mut self) -> Option<Frame<Bytes>> {
+        let rest = self.scrubber.take()?.end();
+        (!rest.is_empty()).then(|| Frame::data(rest))
     }
 
     fn count(&mut self, frame: &Frame<Bytes>) -> Result<(), HttpError> {
@@ -268,6 +313,7 @@ impl Body for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.inner.as_ref().is_none_or(Body::is_end_stream)
+        let held = self.after.is_some() || self.scrubber.as_ref().is_some_and(Scrubber::holds);
+        self.rest.is_empty() && !held && self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 }

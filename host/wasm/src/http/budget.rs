@@ -107,7 +107,7 @@ impl Budget {
         self.received.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn record_contact(&self, peer: &str) {
+    pub(crate) fn record_contact(&self, peer: &str) {
         let mut contacted = self.contacted.lock().unwrap_or_else(PoisonError::into_inner);
         if !contacted.contains(peer) {
             contacted.insert(peer.to_owned());

@@ -7,6 +7,8 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use apflow_core::plugin::services::{NoServices, SecretSource};
+use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, Version, header};
 use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::client::legacy::{Client, Error as ClientError};
@@ -24,7 +26,9 @@ use super::redirect::Hop;
 use super::request::{OutRequest, OutResponse, Timeouts};
 use super::resolver::{Resolver, SystemResolver};
 use super::target::Target;
+use super::unix;
 use crate::grants::{Grants, NetworkPolicy};
+use crate::secrets::{Filled, SHORTEST, fill, hide, mentioned, placeholder};
 
 /// Policies that are in use at the same time; with more the pools are begun anew.
 const MAX_POOLS: usize = 64;
@@ -48,6 +52,8 @@ pub struct HttpClientOptions {
     pub resolver: Arc<dyn Resolver>,
     /// Certificate authorities trusted besides the public ones.
     pub extra_roots: Vec<CertificateDer<'static>>,
+    /// Where the values of secrets come from.
+    pub secrets: Arc<dyn SecretSource>,
 }
 
 impl Default for HttpClientOptions {
@@ -59,6 +65,7 @@ impl Default for HttpClientOptions {
             user_agent: concat!("apflow/", env!("CARGO_PKG_VERSION")).into(),
             resolver: Arc::new(SystemResolver),
             extra_roots: Vec::new(),
+            secrets: Arc::new(NoServices),
         }
     }
 }
@@ -125,10 +132,13 @@ impl HttpClient {
                 let body = OutgoingBody::streamed(body, &budget);
                 check_streamed(&headers)?;
                 let target = Target::parse(&url)?;
-                let response = self
-                    .exchange(grants, request_of(method, headers, body), &target, limits, &budget)
-                    .await?;
-                Ok(OutResponse::new(target, response))
+                let filled = self.filled(grants, &target, &headers, &[]).await?;
+                if !filled.is_empty() {
+                    fill(&filled, &mut headers, &mut Bytes::new())?;
+                }
+                let request = request_of(method, headers, body);
+                let response = self.exchange(grants, request, &target, limits, &budget).await?;
+                Ok(OutResponse::new(target, hidden(response, filled)))
             }
         }
     }
@@ -144,6 +154,15 @@ impl HttpClient {
         let mut response = self.send_hop(grants, &hop, limits, budget).await?;
         for _ in 0..max_redirects {
             let Some(next) = hop.next(response.status(), response.headers())? else { break };
+            if next.target.upstream != hop.target.upstream {
+                return Err(HttpError::Other {
+                    code: "http_redirect",
+                    message: format!(
+                        "{} redirects to {}, from or to a socket, which is not followed",
+                        hop.target.origin, next.target.origin
+                    ),
+                });
+            }
             discard(response.into_body()).await;
             let sent = self.send_hop(grants, &next, limits, budget).await;
             response = sent.map_err(|error| error.redirected_from(&hop.target.origin))?;
@@ -163,9 +182,41 @@ impl HttpClient {
         limits: Limits,
         budget: &Arc<Budget>,
     ) -> Result<Response<ResponseBody>, HttpError> {
-        let body = OutgoingBody::whole(hop.body.clone(), budget);
-        let request = request_of(hop.method.clone(), hop.headers.clone(), body);
-        self.exchange(grants, request, &hop.target, limits, budget).await
+        let (mut headers, mut body) = (hop.headers.clone(), hop.body.clone());
+        let filled = self.filled(grants, &hop.target, &headers, &body).await?;
+        if !filled.is_empty() {
+            fill(&filled, &mut headers, &mut body)?;
+        }
+        let request = request_of(hop.method.clone(), headers, OutgoingBody::whole(body, budget));
+        let response = self.exchange(grants, request, &hop.target, limits, budget).await?;
+        Ok(hidden(response, filled))
+    }
+
+    /// The secrets that a request refers to, with their values, if they may be sent there.
+    async fn filled(
+        &self,
+        grants: &Grants,
+        target: &Target,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Vec<Filled>, HttpError> {
+        let mut filled = Vec::new();
+        for name in mentioned(grants, headers, body) {
+            let from = grants.secret_for(name, &target.url)?;
+            let missing = |problem: String| {
+                let message = format!("the secret '{name}' has no value: {problem}");
+                HttpError::Other { code: "secret_unavailable", message }
+            };
+            let value = self.options.secrets.secret(from).await.map_err(|error| missing(error.message))?;
+            let value = value.trim_end_matches(['\r', '\n']);
+            if value.len() < SHORTEST {
+                return Err(missing(format!(
+                    "it must have {SHORTEST} bytes or more, so that it can be told from other text"
+                )));
+            }
+            filled.push(Filled::new(&placeholder(grants.plugin(), name), value));
+        }
+        Ok(filled)
     }
 
     /// The one way out: every request of every plugin passes here.
@@ -179,6 +230,13 @@ impl HttpClient {
     ) -> Result<Response<ResponseBody>, HttpError> {
         if request.method() == Method::CONNECT {
             return Err(HttpError::BadRequest("method CONNECT would make a tunnel past the grants".into()));
+        }
+        if let Some(name) = &target.upstream {
+            let socket = grants.unix(name)?;
+            budget.begin_request()?;
+            return limits
+                .whole(&target.origin, unix::exchange(socket, request, target, budget, limits))
+                .await;
         }
         grants.http(request.method(), &target.url)?;
         budget.begin_request()?;
@@ -227,11 +285,11 @@ impl Pool {
 
 /// [`Timeouts`] with the deadline worked out.
 #[derive(Debug, Clone, Copy)]
-struct Limits {
-    connect: Option<Duration>,
-    first_byte: Option<Duration>,
-    between_bytes: Option<Duration>,
-    deadline: Option<Deadline>,
+pub(super) struct Limits {
+    pub connect: Option<Duration>,
+    pub first_byte: Option<Duration>,
+    pub between_bytes: Option<Duration>,
+    pub deadline: Option<Deadline>,
 }
 
 impl Limits {
@@ -278,7 +336,7 @@ impl Limits {
     }
 }
 
-async fn within<T>(
+pub(super) async fn within<T>(
     span: Option<Duration>,
     origin: &str,
     phase: Phase,
@@ -287,6 +345,15 @@ async fn within<T>(
     let Some(after) = span else { return Ok(work.await) };
     let late = |_| HttpError::Timeout { origin: origin.to_owned(), phase, after };
     timeout(after, work).await.map_err(late)
+}
+
+fn hidden(response: Response<ResponseBody>, filled: Vec<Filled>) -> Response<ResponseBody> {
+    if filled.is_empty() {
+        return response;
+    }
+    let (mut head, body) = response.into_parts();
+    hide(&filled, &mut head.headers);
+    Response::from_parts(head, body.without(filled))
 }
 
 fn request_of(method: Method, headers: HeaderMap, body: OutgoingBody) -> Request<OutgoingBody> {

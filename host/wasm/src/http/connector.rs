@@ -27,7 +27,7 @@ type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ConnectFailure {
+pub(crate) enum ConnectFailure {
     #[error("the name could not be resolved: {0}")]
     Resolve(io::Error),
     #[error("the name has no address")]
@@ -100,7 +100,7 @@ impl Service<Uri> for CheckedTcp {
         Box::pin(async move {
             let host = parse_host(uri.host().unwrap_or_default()).map_err(io::Error::other)?;
             let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
-            let addresses = this.addresses(&host, port).await?;
+            let addresses = permitted(&this.policy, this.resolver.as_ref(), &host, port).await?;
             let stream = dial(&addresses, Instant::now() + this.within).await?;
             stream.set_nodelay(true)?;
             Ok(TokioIo::new(stream))
@@ -108,35 +108,38 @@ impl Service<Uri> for CheckedTcp {
     }
 }
 
-impl CheckedTcp {
-    /// The addresses of `host` that may be reached; at least one.
-    async fn addresses(&self, host: &Host<String>, port: u16) -> Result<Vec<SocketAddr>, ConnectFailure> {
-        let found: Vec<IpAddr> = match host {
-            Host::Ipv4(address) => vec![IpAddr::V4(*address)],
-            Host::Ipv6(address) => vec![IpAddr::V6(*address)],
-            Host::Domain(name) => self.resolver.resolve(name).await.map_err(ConnectFailure::Resolve)?,
-        };
-        let mut prohibited = None;
-        let mut permitted = Vec::with_capacity(found.len());
-        for address in found.into_iter().map(|ip| SocketAddr::new(ip, port)) {
-            match self.policy.judge(host, address) {
-                Ok(()) => permitted.push(address),
-                Err(range) => {
-                    tracing::debug!(%host, %address, range = range.name, "address may not be reached");
-                    prohibited.get_or_insert(address);
-                }
+/// The addresses of `host` that may be reached under a policy; at least one.
+pub(crate) async fn permitted(
+    policy: &NetworkPolicy,
+    resolver: &dyn Resolver,
+    host: &Host<String>,
+    port: u16,
+) -> Result<Vec<SocketAddr>, ConnectFailure> {
+    let found: Vec<IpAddr> = match host {
+        Host::Ipv4(address) => vec![IpAddr::V4(*address)],
+        Host::Ipv6(address) => vec![IpAddr::V6(*address)],
+        Host::Domain(name) => resolver.resolve(name).await.map_err(ConnectFailure::Resolve)?,
+    };
+    let mut prohibited = None;
+    let mut permitted = Vec::with_capacity(found.len());
+    for address in found.into_iter().map(|ip| SocketAddr::new(ip, port)) {
+        match policy.judge(host, address) {
+            Ok(()) => permitted.push(address),
+            Err(range) => {
+                tracing::debug!(%host, %address, range = range.name, "address may not be reached");
+                prohibited.get_or_insert(address);
             }
         }
-        match prohibited {
-            _ if !permitted.is_empty() => Ok(permitted),
-            Some(address) => Err(ConnectFailure::Prohibited(address)),
-            None => Err(ConnectFailure::NoAddress),
-        }
+    }
+    match prohibited {
+        _ if !permitted.is_empty() => Ok(permitted),
+        Some(address) => Err(ConnectFailure::Prohibited(address)),
+        None => Err(ConnectFailure::NoAddress),
     }
 }
 
 /// Tries the addresses one after another; each gets an equal share of the time that is left.
-async fn dial(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, ConnectFailure> {
+pub(crate) async fn dial(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, ConnectFailure> {
     let mut failure = ConnectFailure::NoAddress;
     for (index, address) in addresses.iter().enumerate() {
         let now = Instant::now();

@@ -14,11 +14,13 @@ mod resolver;
 mod target;
 #[cfg(test)]
 mod tests;
+mod unix;
 
 pub use body::{BoxError, RequestBody, ResponseBody};
 pub use budget::{Budget, HttpLimits};
 pub(crate) use client::discard;
 pub use client::{HttpClient, HttpClientOptions};
+pub(crate) use connector::{ConnectFailure, dial, permitted};
 pub use error::{Direction, HttpError, Phase};
 pub use headers::{FORBIDDEN, parse_headers, text_pairs};
 pub use request::{OutRequest, OutResponse, Timeouts};

@@ -15,6 +15,8 @@ pub(super) struct Target {
     pub uri: Uri,
     /// Scheme, host and port, for errors.
     pub origin: String,
+    /// The upstream on a socket of the machine, where the scheme is `unix`.
+    pub upstream: Option<String>,
 }
 
 impl Target {
@@ -25,8 +27,14 @@ impl Target {
     }
 
     pub fn from_url(mut url: Url) -> Result<Self, HttpError> {
+        if url.scheme() == "unix" {
+            return Self::on_socket(url);
+        }
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(bad(format!("the URL's scheme is `{}`; it must be `http` or `https`", url.scheme())));
+            return Err(bad(format!(
+                "the URL's scheme is `{}`; it must be `http`, `https` or `unix`",
+                url.scheme()
+            )));
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(bad(
@@ -45,7 +53,22 @@ impl Target {
         let uri =
             Uri::try_from(url.as_str()).map_err(|error| bad(format!("the URL is not valid: {error}")))?;
         let origin = url.origin().ascii_serialization();
-        Ok(Self { url, uri, origin })
+        Ok(Self { url, uri, origin, upstream: None })
+    }
+
+    /// `unix://NAME/path?query`.
+    fn on_socket(mut url: Url) -> Result<Self, HttpError> {
+        url.set_fragment(None);
+        let name = url.host_str().unwrap_or_default().to_owned();
+        if name.is_empty() || url.port().is_some() || !url.username().is_empty() || url.password().is_some() {
+            return Err(bad("the URL of an upstream is `unix://NAME/path`".into()));
+        }
+        let path = if url.path().is_empty() { "/" } else { url.path() };
+        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let uri = Uri::try_from(format!("{path}{query}"))
+            .map_err(|error| bad(format!("the URL is not valid: {error}")))?;
+        let origin = format!("unix://{name}");
+        Ok(Self { url, uri, origin, upstream: Some(name) })
     }
 
     /// Name or address, IPv6 in brackets.

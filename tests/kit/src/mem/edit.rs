@@ -194,10 +194,13 @@ pub(super) fn delete(state: &mut State, id: &TaskId, now: Timestamp) -> Result<D
         }
         state.schedules.remove(one);
         state.schedule_runs.remove(one);
+        state.plugins.checkpoints.remove(one);
+        state.plugins.children.retain(|_, child| child.task != *one);
     }
     if state.tasks.get(state.trees[tree].root.0).is_none() {
         state.trees.remove(tree.0);
         state.receipts.retain(|_, receipt| receipt.tree != tree);
+        state.plugins.children.remove(&tree);
     }
     Ok(Deleted { deleted: count })
 }

@@ -10,6 +10,7 @@ mod expire;
 mod gates;
 mod insert;
 mod log;
+mod plugins;
 mod query;
 mod receipt;
 mod rows;
@@ -28,14 +29,17 @@ use apflow_core::clone::NewClone;
 use apflow_core::error::Result;
 use apflow_core::event::Event;
 use apflow_core::gate::{Gate, GateRule};
-use apflow_core::id::{NodeId, Seq, TaskId};
+use apflow_core::id::{NodeId, Seq, TaskId, TaskKey, TreeKey};
+use apflow_core::json::Json;
 use apflow_core::lease::Session;
+use apflow_core::plugin::services::StateEntry;
 use apflow_core::receipt::{NewReceipt, Receipt};
 use apflow_core::retention::{Consumer, LogFacts, TrimRequest, Trimmed};
 use apflow_core::store::{
-    CancelRequest, Cancellation, Deleted, EventQuery, ExecuteRequest, Execution, Expiration, GateStore,
-    Inserted, InsertedOnce, Opened, Page, PeerStore, PeerWord, Progress, QueueFacts, StatusCounts, Store,
-    TaskFilter, TaskPatch, TreeState, Turn, TurnOutcome,
+    CancelRequest, Cancellation, ChildFacts, Deleted, EventQuery, ExecuteRequest, Execution, Expiration,
+    GateStore, Inserted, InsertedOnce, Opened, Page, PeerStore, PeerWord, PluginStore, Progress, QueueFacts,
+    RunRef, StateWrite, StateWritten, StatusCounts, Store, TaskFilter, TaskPatch, TreeState, Turn,
+    TurnOutcome,
 };
 use apflow_core::task::{Attempt, Task, TreeStatus};
 use apflow_core::tree::NewTree;
@@ -212,6 +216,46 @@ impl PeerStore for MemStore {
 
     async fn hear_peers(&self) -> Result<(NodeId, PeerWord)> {
         std::future::pending().await
+    }
+}
+
+#[async_trait]
+impl PluginStore for MemStore {
+    async fn plugin_state(&self, plugin: &str, key: &str) -> Result<Option<StateEntry>> {
+        Ok(self.state().plugins.get(plugin, key))
+    }
+
+    async fn write_state(&self, write: &StateWrite) -> Result<StateWritten> {
+        Ok(self.state().plugins.write(write))
+    }
+
+    async fn checkpoint(&self, run: RunRef) -> Result<Option<Json>> {
+        plugins::checkpoint(&self.state(), run)
+    }
+
+    async fn save_checkpoint(&self, run: RunRef, data: Option<Json>) -> Result<()> {
+        plugins::save_checkpoint(&mut self.state(), run, data)
+    }
+
+    async fn child_facts(&self, run: RunRef) -> Result<ChildFacts> {
+        plugins::facts(&self.state(), run)
+    }
+
+    async fn adopt(&self, run: RunRef, tree: TreeKey) -> Result<()> {
+        plugins::adopt(&mut self.state(), run, tree)
+    }
+
+    async fn is_child(&self, task: TaskKey, root: &TaskId) -> Result<bool> {
+        Ok(plugins::is_child(&self.state(), task, root))
+    }
+
+    async fn running_children(&self, tasks: &[TaskKey]) -> Result<Vec<TaskId>> {
+        Ok(plugins::running(&self.state(), tasks))
+    }
+
+    async fn free_places(&self, run: RunRef) -> Result<()> {
+        plugins::free_places(&mut self.state(), run);
+        Ok(())
     }
 }
 

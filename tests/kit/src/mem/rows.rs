@@ -18,6 +18,7 @@ use apflow_core::task::{Attempt, DependencyKind, OriginType, TaskStatus, TreeSta
 use apflow_core::transition::{Change, transition};
 
 use super::log::Log;
+use super::plugins::Plugins;
 use super::webhooks::WebhookRow;
 
 /// Where a task stands in the queues.
@@ -297,6 +298,7 @@ pub(super) struct State {
     pub schedule_runs: HashMap<TaskKey, BTreeMap<Timestamp, ScheduleRun>>,
     /// By owner and key.
     pub receipts: HashMap<(Option<String>, String), ReceiptRow>,
+    pub plugins: Plugins,
 }
 
 impl State {

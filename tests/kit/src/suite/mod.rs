@@ -109,6 +109,7 @@ pub mod gates;
 pub mod idempotency;
 pub mod insertion;
 pub mod leases;
+pub mod plugins;
 pub mod queries;
 pub mod retention;
 #[expect(missing_docs, reason = "its steps are named after what they do")]
@@ -342,6 +343,14 @@ macro_rules! store_suite {
             cursors {
                 they_are_kept_by_name
             }
+            plugins {
+                state_is_kept_by_plugin_and_key
+                state_is_compared_and_set
+                a_plugin_has_so_many_keys
+                a_checkpoint_is_of_one_execution
+                trees_are_children_of_runs
+                a_run_can_give_its_places_up
+            }
             retention {
                 the_oldest_go_and_the_log_says_so
                 reading_what_has_gone_is_an_error
@@ -431,6 +440,7 @@ mod tests {
             ("clones", include_str!("clones.rs")),
             ("idempotency", include_str!("idempotency.rs")),
             ("cursors", include_str!("cursors.rs")),
+            ("plugins", include_str!("plugins.rs")),
             ("retention", include_str!("retention.rs")),
             ("webhooks", include_str!("webhooks.rs")),
             ("schedules", include_str!("schedules.rs")),

@@ -202,6 +202,17 @@ BEGIN
     PERFORM leave_gates('{}', v_unparked);
 END $$;
 
+-- The run goes on without its places.
+CREATE FUNCTION free_places(p_task bigint, p_token bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_left bigint[];
+BEGIN
+    PERFORM lock_gates();
+    SELECT ARRAY[r.executor_gate, r.key_gate] INTO v_left FROM running r WHERE r.n = p_task AND r.token = p_token FOR UPDATE;
+    UPDATE running SET executor_gate = NULL, key_gate = NULL WHERE n = p_task AND token = p_token;
+    PERFORM leave_gates(v_left, '{}');
+END $$;
+
 CREATE FUNCTION set_deadline(p_tree bigint, p_deadline_ms bigint) RETURNS void LANGUAGE sql AS $$
     UPDATE trees SET deadline_ms = p_deadline_ms WHERE n = p_tree
 $$;

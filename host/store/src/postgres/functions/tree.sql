@@ -282,4 +282,7 @@ BEGIN
     DELETE FROM schedule_runs WHERE n = ANY (v_doomed);
     DELETE FROM origins WHERE n = ANY (v_doomed);
     DELETE FROM keyed WHERE n = ANY (v_doomed);
+    DELETE FROM checkpoints WHERE n = ANY (v_doomed);
+    DELETE FROM child_trees WHERE task = ANY (v_doomed);
+    DELETE FROM child_trees WHERE tree = p_tree AND NOT EXISTS (SELECT 1 FROM trees x WHERE x.n = p_tree);
 END $$;
