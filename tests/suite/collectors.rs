@@ -23,7 +23,8 @@ impl Drop for Process {
 }
 
 async fn start(config: String) -> Server {
-    Server::start(Setup { config, ..Setup::default() }).await
+    let env = vec![("OTLP_TOKEN", "the-secret-itself".to_owned())];
+    Server::start(Setup { config, env, ..Setup::default() }).await
 }
 
 /// Two tasks that complete and one that fails for good.
@@ -171,9 +172,10 @@ impl Otlp {
 fn otlp_config(port: u16, more: &str) -> String {
     format!(
         "[plugins.otlp_collector.settings]\nendpoint = \"http://127.0.0.1:{port}\"\n\
-         headers = {{ x-team = \"ops\" }}\nresource = {{ \"deployment.environment.name\" = \"test\" }}\n{more}\
+         headers = {{ authorization = \"Bearer {{secret:token}}\" }}\nresource = {{ \"deployment.environment.name\" = \"test\" }}\n{more}\
          [plugins.otlp_collector.grants]\nhttp = [\"http://127.0.0.1:{port}\"]\n\
-         private_network = [\"127.0.0.1:{port}\"]\n"
+         private_network = [\"127.0.0.1:{port}\"]\n\
+         secrets = [{{ name = \"token\", hosts = [\"http://127.0.0.1:{port}\"], from = \"env:OTLP_TOKEN\" }}]\n"
     )
 }
 
@@ -200,7 +202,7 @@ async fn otlp_gets_a_trace_for_a_tree_although_it_refused_it_first() {
     let server = start(otlp_config(receiver.port, "metrics = false\n")).await;
     work(&server).await;
     let requests = receiver.taken("/v1/traces", |all| spans(all).len() >= 5);
-    assert_eq!(requests[0]["headers"]["x-team"], "ops");
+    assert_eq!(requests[0]["headers"]["authorization"], "Bearer the-secret-itself");
     let resource = attributes(&requests[0]["body"]["resourceSpans"][0]["resource"]);
     assert_eq!(resource["service.name"], "apflow");
     assert_eq!(resource["deployment.environment.name"], "test");

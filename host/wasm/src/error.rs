@@ -52,7 +52,7 @@ pub enum Problem {
     /// `plugin.toml` is wrong.
     #[error("{0}")]
     BadManifest(String),
-    /// The operator sets something that there is not.
+    /// The operator sets something that there is not, or refers to a secret that is not granted.
     #[error("{0}")]
     UnknownSetting(String),
     /// The names in `plugin.toml` and on disk differ.

@@ -112,9 +112,9 @@ impl Loader {
         let said = manifest.as_ref().map(|manifest| check_kinds(manifest, &kinds)).transpose()?;
         let policy = PluginPolicy::of(name, &self.policies);
         let requested = manifest.as_ref().map(|manifest| manifest.requests.clone()).unwrap_or_default();
-        let known = manifest.as_ref().map(|manifest| manifest.settings.clone()).unwrap_or_default();
-        let settings = Settings::join(name, &known, &policy.settings).map_err(Problem::UnknownSetting)?;
         let grants = Grants::new(name, requested, policy.grants.clone());
+        let known = manifest.as_ref().map(|manifest| manifest.settings.clone()).unwrap_or_default();
+        let settings = Settings::join(&grants, &known, &policy.settings).map_err(Problem::UnknownSetting)?;
         let identity = Identity {
             name: name.to_owned(),
             version: said.unwrap_or_else(|| "0.0.0".into()),

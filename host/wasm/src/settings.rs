@@ -1,10 +1,14 @@
 //! Settings of a plugin: what its `plugin.toml` says can be set, what the operator sets in `[plugins.NAME.settings]`, and the
-//! environment variables in which the guest finds the values, because every language can read those.
+//! environment variables in which the guest finds the values, because every language can read those. A value may refer to a
+//! secret of the plugin, `{secret:NAME}`: the guest finds its placeholder there.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use toml::Value;
+
+use crate::grants::Grants;
+use crate::secrets::placeholder;
 
 /// One entry of `[settings]` in `plugin.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -62,15 +66,16 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Joins the two sides for the plugin of that name.
+    /// Joins the two sides for the plugin that has these grants.
     ///
     /// # Errors
-    /// A value for a setting that there is not, as a sentence.
+    /// A value for a setting that there is not, or that refers to a secret which is not granted, as a sentence.
     pub fn join(
-        plugin: &str,
+        grants: &Grants,
         known: &BTreeMap<SettingName, Setting>,
         set: &BTreeMap<String, Value>,
     ) -> Result<Self, String> {
+        let plugin = grants.plugin();
         if let Some(unknown) = set.keys().find(|name| known.keys().all(|one| one.as_str() != name.as_str())) {
             let names: Vec<_> = known.keys().map(SettingName::as_str).collect();
             let has = if names.is_empty() { "none".into() } else { names.join(", ") };
@@ -81,7 +86,12 @@ impl Settings {
         let mut settings = Self::default();
         for (name, setting) in known {
             match set.get(name.as_str()) {
-                Some(value) => settings.variables.push((name.variable(), text(value))),
+                Some(value) => {
+                    let value = with_placeholders(&text(value), grants).map_err(|problem| {
+                        format!("plugins.{plugin}.settings.{} {problem}", name.as_str())
+                    })?;
+                    settings.variables.push((name.variable(), value));
+                }
                 None if setting.required => settings.missing.push(name.as_str().to_owned()),
                 None => {}
             }
@@ -99,9 +109,49 @@ fn text(value: &Value) -> String {
     }
 }
 
+/// The text with the placeholder of each secret in place of its name.
+fn with_placeholders(text: &str, grants: &Grants) -> Result<String, String> {
+    const BEGIN: &str = "{secret:";
+    let mut filled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(BEGIN) {
+        let (before, after) = rest.split_at(at);
+        let Some((name, behind)) = after[BEGIN.len()..].split_once('}') else { break };
+        if !grants.secret_names().any(|one| one == name) {
+            return Err(format!(
+                "refers to the secret '{name}': it must be asked for in plugin.toml under [requests] and allowed under \
+                 [plugins.{}.grants], as secrets",
+                grants.plugin()
+            ));
+        }
+        filled.push_str(before);
+        filled.push_str(&placeholder(grants.plugin(), name));
+        rest = behind;
+    }
+    filled.push_str(rest);
+    Ok(filled)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::grants::Capabilities;
+
+    fn grants() -> Grants {
+        let side = |text: &str| toml::from_str::<Capabilities>(text).unwrap();
+        let allowed =
+            "secrets = [{ name = \"token\", hosts = [\"https://h\"], from = \"env:APFLOW_TOKEN\" }]";
+        Grants::new("p", side("secrets = [\"token\"]"), side(allowed))
+    }
+
+    #[test]
+    fn a_secret_is_its_placeholder() {
+        let settings = join("endpoint = \"Bearer {secret:token}, {x} {secret:\"").unwrap();
+        let expected = format!("Bearer {}, {{x}} {{secret:", placeholder("p", "token"));
+        assert_eq!(settings.variables[0].1, expected);
+        let problem = join("endpoint = \"{secret:other}\"").unwrap_err();
+        assert!(problem.starts_with("plugins.p.settings.endpoint refers to the secret 'other'"), "{problem}");
+    }
 
     fn known() -> BTreeMap<SettingName, Setting> {
         toml::from_str("endpoint = { required = true }\ntags = {}\ntraces = { description = \"d\" }\n")
@@ -109,7 +159,7 @@ mod tests {
     }
 
     fn join(set: &str) -> Result<Settings, String> {
-        Settings::join("p", &known(), &toml::from_str(set).unwrap())
+        Settings::join(&grants(), &known(), &toml::from_str(set).unwrap())
     }
 
     #[test]
