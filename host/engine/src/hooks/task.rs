@@ -15,8 +15,8 @@ use super::{Records, ask, vetoed};
 
 /// How long a run that no hook lets this node have is put off, where the hook does not say (`retry_after_ms`).
 const PLACED_AGAIN: Duration = Duration::from_secs(5);
-/// The least that such a hook can say, so that a run does not circle.
-const PLACED_AGAIN_LEAST: Duration = Duration::from_millis(100);
+/// The least that a hook can put a run off, so that one that always says "now" does not fill the log.
+const LEAST: Duration = Duration::from_millis(100);
 
 /// What the hooks before a run say together, if they let it go on.
 pub(crate) enum Go {
@@ -32,6 +32,13 @@ pub(crate) enum Stop {
     Later(Duration),
     /// Never.
     Refused(TaskError),
+}
+
+impl Stop {
+    /// After this time, or a little more.
+    fn later(wait: Duration) -> Self {
+        Self::Later(wait.max(LEAST))
+    }
 }
 
 impl From<TaskError> for Stop {
@@ -54,7 +61,7 @@ pub(crate) async fn admit(
         let event = event(HookPoint::TaskReady, at, run, None);
         for hook in catalog.interested(HookPoint::TaskReady, executor) {
             if let Decision::Delay(wait) = ask(hook, &event, records).await? {
-                return Err(Stop::Later(wait));
+                return Err(Stop::later(wait));
             }
         }
     }
@@ -67,7 +74,7 @@ pub(crate) async fn admit(
                 if let Some(record) = records.last_mut() {
                     record.delay_ms = u64::try_from(wait.as_millis()).ok();
                 }
-                return Err(Stop::Later(wait));
+                return Err(Stop::later(wait));
             }
         }
     }
@@ -76,7 +83,7 @@ pub(crate) async fn admit(
 
 fn placed_again(reason: &TaskError) -> Duration {
     let said = reason.data.get("retry_after_ms").and_then(Value::as_u64);
-    said.map_or(PLACED_AGAIN, Duration::from_millis).max(PLACED_AGAIN_LEAST)
+    said.map_or(PLACED_AGAIN, Duration::from_millis).max(LEAST)
 }
 
 /// Asks the hooks before a run; each sees the inputs that the one before it left. `resolved` are the inputs of this attempt,
@@ -102,7 +109,7 @@ pub(crate) async fn before_run(
                 *resolved = Some(inputs);
             }
             Decision::SupplyResult(result) => return Ok(Go::Result(result)),
-            Decision::Delay(wait) => return Err(Stop::Later(wait)),
+            Decision::Delay(wait) => return Err(Stop::later(wait)),
             Decision::Veto(reason) => return Err(vetoed(hook, &reason).into()),
         }
     }
