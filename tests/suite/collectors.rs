@@ -252,6 +252,18 @@ async fn otlp_gets_figures_that_go_on_after_a_crash() {
     receiver.taken("/v1/metrics", |all| is(all, "apflow.tasks", 1) && is(all, "apflow.trees", 1));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_refused_before_a_crash_is_delivered_after_it() {
+    let receiver = Otlp::start(&["503"; 6]);
+    let mut server = start(otlp_config(receiver.port, "metrics = false\n")).await;
+    work(&server).await;
+    until(&server, "otlp_collector", |found| found["failures"].as_u64() > Some(0)).await;
+    server.crash_and_restart().await;
+    let requests = receiver.taken("/v1/traces", |all| spans(all).len() >= 5);
+    assert_eq!(spans(&requests).len(), 5, "all of it, in one piece");
+    until(&server, "otlp_collector", delivered).await;
+}
+
 #[tokio::test]
 async fn a_receiver_that_is_gone_is_left_alone_and_shown() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
