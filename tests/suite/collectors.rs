@@ -254,7 +254,7 @@ async fn otlp_gets_figures_that_go_on_after_a_crash() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_refused_before_a_crash_is_delivered_after_it() {
-    let receiver = Otlp::start(&["503"; 6]);
+    let receiver = Otlp::start(&["503"; 3]);
     let mut server = start(otlp_config(receiver.port, "metrics = false\n")).await;
     work(&server).await;
     until(&server, "otlp_collector", |found| found["failures"].as_u64() > Some(0)).await;
