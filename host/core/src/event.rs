@@ -143,7 +143,7 @@ pub struct Event {
     pub kind: EventKind,
     /// When.
     pub at: Timestamp,
-    /// For `task.started` on: when the attempt began.
+    /// From `task.started` to the end of a run when the attempt began, at the end of an execution when that began.
     pub started_at: Option<Timestamp>,
     /// As the kind says. For `task.completed` `{"result"}`, for `task.failed` and `task.retrying` `{"error": TaskError}`
     /// (and `due`), for `task.cancelled` `{"error"}`; with `receipt` where the attempt has one.

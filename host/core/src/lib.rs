@@ -24,6 +24,7 @@ pub mod retry;
 pub mod schedule;
 pub mod store;
 pub mod task;
+pub mod trace;
 pub mod transition;
 pub mod tree;
 pub mod webhook;

@@ -268,6 +268,8 @@ pub struct HookEvent {
     pub outcome: Option<Json>,
     /// Name, owner, params, priority and metadata.
     pub subject: Json,
+    /// What else the point has to tell, an object: at `placement` the `node` that has claimed the task.
+    pub extra: Json,
 }
 
 /// What a hook decides.
@@ -283,6 +285,53 @@ pub enum Decision {
     Delay(Duration),
     /// Refuse.
     Veto(TaskError),
+}
+
+impl Decision {
+    /// The name in the contract, and in records.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Proceed => "proceed",
+            Self::ReplaceInputs(_) => "replace-inputs",
+            Self::SupplyResult(_) => "supply-result",
+            Self::Delay(_) => "delay",
+            Self::Veto(_) => "veto",
+        }
+    }
+
+    /// Whether a hook can decide this at `point`; elsewhere it is a failure of the hook.
+    pub const fn is_honoured_at(&self, point: HookPoint) -> bool {
+        use HookPoint::{BeforeRun, Placement, TaskReady, TreeCreated, WebhookVerify};
+        match self {
+            Self::Proceed => true,
+            Self::ReplaceInputs(_) | Self::SupplyResult(_) => matches!(point, BeforeRun),
+            Self::Delay(_) => matches!(point, TaskReady | BeforeRun),
+            Self::Veto(_) => matches!(point, TreeCreated | BeforeRun | WebhookVerify | Placement),
+        }
+    }
+}
+
+/// What a hook did to a task, as it is kept with the attempt: every decision but to proceed, and every failure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HookRecord {
+    /// The hook.
+    pub hook: String,
+    /// Where it was asked.
+    pub point: HookPoint,
+    /// `replace-inputs`, `supply-result`, `delay`, `veto` or `failed`.
+    pub decision: String,
+    /// How long the task was put off, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_ms: Option<u64>,
+    /// The code of a veto or failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Why it refused, or how it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// What the failure meant for the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<FailurePolicy>,
 }
 
 /// What a failing hook means.
@@ -345,6 +394,8 @@ pub struct PluginInfo {
     pub requested: Value,
     /// What the operator allows.
     pub granted: Value,
+    /// Settings that it needs and nobody has set; until then it is not used.
+    pub unset: Vec<String>,
     /// Where it was read.
     pub path: String,
     /// When this version went live.
@@ -367,9 +418,20 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Whether any hook listens at `point`; the hot path asks this first.
-    pub fn listens(&self, point: HookPoint) -> bool {
-        self.hooks.iter().any(|hook| hook.subscriptions().iter().any(|one| one.point == point))
+    /// Whether any hook listens at `point` for tasks of `executor`; the hot path asks this before it makes an event.
+    pub fn listens(&self, point: HookPoint, executor: Option<&str>) -> bool {
+        self.interested(point, executor).next().is_some()
+    }
+
+    /// The hooks that listen at `point` for tasks of `executor`, in the order in which they are asked.
+    pub fn interested(
+        &self,
+        point: HookPoint,
+        executor: Option<&str>,
+    ) -> impl Iterator<Item = &Arc<dyn Hook>> {
+        let wants =
+            move |hook: &&Arc<dyn Hook>| hook.subscriptions().iter().any(|one| one.covers(point, executor));
+        self.hooks.iter().filter(wants)
     }
 }
 

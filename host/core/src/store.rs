@@ -259,6 +259,9 @@ pub struct QueueFacts {
     pub place: QueuePlace,
     /// Dependencies that do not hold yet: (id, status, required).
     pub unmet: Vec<(TaskId, TaskStatus, bool)>,
+    /// Where a run was put off and the task is therefore delayed: the data of that `task.delayed` event, unless retention
+    /// has removed it. None where it waits for another attempt.
+    pub put_off: Option<Json>,
 }
 
 /// A task's place in the queues.

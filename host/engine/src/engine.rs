@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use crate::breakers::Breakers;
 use crate::events::EventHub;
 use crate::inbox::Inbox;
+use crate::maintenance::collectors::Collectors;
 use crate::maintenance::peers::Outbox;
 use crate::maintenance::schedules::ScheduleBell;
 use crate::runs::Runs;
@@ -111,6 +112,7 @@ pub(crate) struct Shared {
     /// Wakes the loop that delivers webhooks.
     pub(crate) webhooks: Notify,
     pub(crate) breakers: Breakers,
+    pub(crate) collectors: Collectors,
     pub(crate) events: EventHub,
     pub(crate) schemas: Schemas,
     stopping: watch::Sender<bool>,
@@ -194,6 +196,7 @@ impl Engine {
             outbox: Outbox::default(),
             webhooks: Notify::new(),
             breakers: Breakers::new(options.breaker),
+            collectors: Collectors::default(),
             store,
             plugins,
             clock,

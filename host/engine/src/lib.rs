@@ -20,6 +20,7 @@ mod usecase;
 pub mod wire;
 
 pub use engine::{Engine, EngineOptions};
+pub use maintenance::collectors::CollectorStatus;
 pub use usecase::create::Receipted;
 pub use usecase::execute::Started;
 pub use usecase::explain::{Blocker, Explanation};

@@ -7,20 +7,21 @@ use std::time::Duration;
 use apflow_core::error::{FailureKind, TaskError};
 use apflow_core::inputs::{Consumer, Source, resolve};
 use apflow_core::json::Json;
-use apflow_core::plugin::{Catalog, Executor, HookPoint, Invocation, Outcome, RunFailure};
+use apflow_core::plugin::{Catalog, Executor, Invocation, Outcome, Receipt, RunFailure};
 use apflow_core::store::{ClaimedRun, DependencyResult, FinishedRun, RunOutcome};
+use apflow_core::trace;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
 use crate::context::Run;
 use crate::engine::Shared;
-use crate::hooks::{self, BeforeRun};
+use crate::hooks::{self, Go, Records, Stop};
 
 /// How an attempt ended, and with which inputs.
 struct Attempt {
     outcome: RunOutcome,
     inputs: Option<Json>,
-    receipt: Option<Json>,
+    receipt: Option<Receipt>,
 }
 
 impl Attempt {
@@ -33,11 +34,13 @@ impl Attempt {
 pub(crate) async fn run(shared: &Arc<Shared>, claimed: ClaimedRun) -> FinishedRun {
     let (key, token) = (claimed.key, claimed.token);
     let catalog = shared.catalog();
+    let mut records = Records::new();
     let attempt = match find_executor(&catalog, &claimed) {
         Err(outcome) => Attempt::not_run(*outcome),
-        Ok(executor) => attempt(shared, &catalog, executor, &claimed).await,
+        Ok(executor) => attempt(shared, &catalog, executor, &claimed, &mut records).await,
     };
-    FinishedRun { key, token, outcome: attempt.outcome, inputs: attempt.inputs, receipt: attempt.receipt }
+    let Attempt { outcome, inputs, receipt } = attempt;
+    FinishedRun { key, token, outcome, inputs, receipt: hooks::with_hooks(receipt.as_ref(), &records) }
 }
 
 async fn attempt(
@@ -45,50 +48,46 @@ async fn attempt(
     catalog: &Catalog,
     executor: &Arc<dyn Executor>,
     claimed: &ClaimedRun,
+    records: &mut Records,
 ) -> Attempt {
+    if let Err(stop) = hooks::admit(catalog, shared.now(), &shared.options.node, claimed, records).await {
+        return Attempt::not_run(stopped(shared, claimed, stop));
+    }
     let mut resolved = match resolve_inputs(catalog, executor, claimed) {
         Ok(resolved) => resolved,
         Err(error) => return Attempt::not_run(failure(shared, claimed, error.into())),
     };
-    let inputs = |resolved: &Option<Json>| resolved.clone().unwrap_or_else(|| claimed.inputs.clone());
-    if catalog.listens(HookPoint::BeforeRun) {
-        let event = hooks::task_event(HookPoint::BeforeRun, shared.now(), claimed, &inputs(&resolved));
-        match hooks::before_run(catalog, event).await {
-            BeforeRun::Run(None) => {}
-            BeforeRun::Run(replaced) => resolved = replaced,
-            BeforeRun::Result(result) => {
-                return Attempt {
-                    outcome: RunOutcome::Completed { result },
-                    inputs: resolved,
-                    receipt: None,
-                };
-            }
-            BeforeRun::Delay(wait) => {
-                return Attempt::not_run(RunOutcome::Delay { due: shared.now().plus(wait) });
-            }
-            BeforeRun::Refused(error) => {
-                return Attempt {
-                    outcome: failure(shared, claimed, error.into()),
-                    inputs: resolved,
-                    receipt: None,
-                };
-            }
+    match hooks::before_run(catalog, shared.now(), claimed, &mut resolved, records).await {
+        Ok(Go::Run) => {}
+        Ok(Go::Result(result)) => {
+            return Attempt { outcome: RunOutcome::Completed { result }, inputs: resolved, receipt: None };
+        }
+        Err(Stop::Later(wait)) => return Attempt::not_run(stopped(shared, claimed, Stop::Later(wait))),
+        Err(refused) => {
+            return Attempt { outcome: stopped(shared, claimed, refused), inputs: resolved, receipt: None };
         }
     }
-    let inputs = inputs(&resolved);
+    let inputs = resolved.clone().unwrap_or_else(|| claimed.inputs.clone());
     if let Err(error) = shared.schemas.check(executor, &inputs) {
         return Attempt { outcome: failure(shared, claimed, error.into()), inputs: resolved, receipt: None };
     }
     if let Err(until) = shared.breakers.admit(&executor.info().id, shared.now()) {
         return Attempt::not_run(RunOutcome::Delay { due: until });
     }
-    let outcome = call(shared, catalog, executor, claimed, inputs).await;
-    let receipt = outcome.receipt.as_ref().and_then(|receipt| Json::of(receipt).ok());
-    let outcome = match outcome.result {
+    let Outcome { result, receipt } = call(shared, catalog, executor, claimed, inputs, records).await;
+    let outcome = match result {
         Ok(result) => RunOutcome::Completed { result },
         Err(error) => failure(shared, claimed, error),
     };
     Attempt { outcome, inputs: resolved, receipt }
+}
+
+/// What hooks that do not let a run go on make of it.
+fn stopped(shared: &Shared, claimed: &ClaimedRun, stop: Stop) -> RunOutcome {
+    match stop {
+        Stop::Later(wait) => RunOutcome::Delay { due: shared.now().plus(wait) },
+        Stop::Refused(error) => failure(shared, claimed, error.into()),
+    }
 }
 
 /// Calls the executor within the task's time, then tells the hooks.
@@ -98,6 +97,7 @@ async fn call(
     executor: &Arc<dyn Executor>,
     claimed: &ClaimedRun,
     inputs: Json,
+    records: &mut Records,
 ) -> Outcome {
     let own = claimed.timeout_ms.map(|ms| Duration::from_millis(u64::from(ms)));
     let limit = own.or(shared.options.default_timeout);
@@ -110,7 +110,7 @@ async fn call(
         timeout: limit,
         inputs: inputs.clone(),
         params: without_executor_id(&claimed.params),
-        trace_parent: None,
+        trace_parent: Some(trace::of_attempt(&claimed.tree_id, &claimed.id, claimed.attempt)),
     };
     let context = Arc::new(Run::new(shared, claimed));
     let began = Instant::now();
@@ -123,15 +123,11 @@ async fn call(
     };
     let failure = outcome.result.as_ref().err().map(|failure| failure.error.kind);
     shared.breakers.ended(&executor.info().id, failure, shared.now());
-    if !catalog.listens(HookPoint::AfterRun) {
-        return outcome;
-    }
-    let mut event = hooks::task_event(HookPoint::AfterRun, shared.now(), claimed, &inputs);
-    event.outcome = Some(Json::from(match &outcome.result {
+    let told = || match &outcome.result {
         Ok(result) => json!({"status": "completed", "result": result.value(), "duration_ms": millis(began)}),
         Err(failure) => json!({"status": "failed", "error": failure.error, "duration_ms": millis(began)}),
-    }));
-    match hooks::after_run(catalog, event).await {
+    };
+    match hooks::after_run(catalog, shared.now(), claimed, &inputs, told, records).await {
         Ok(()) => outcome,
         Err(error) => Outcome { result: Err(error.into()), ..outcome },
     }

@@ -187,6 +187,11 @@ pub fn explanation(answer: &Value) -> String {
         text.push(field(answer, "summary"));
     }
     text.extend(blockers.iter().map(|one| format!("- {} ({})", field(one, "message"), field(one, "code"))));
+    let hooks = answer.get("hooks").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    text.extend(hooks.iter().map(|one| {
+        let why = one.get("message").map(|_| format!(": {}", field(one, "message"))).unwrap_or_default();
+        format!("- hook {} at {}: {}{why}", field(one, "hook"), field(one, "point"), field(one, "decision"))
+    }));
     text.join("\n")
 }
 

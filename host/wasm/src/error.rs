@@ -52,6 +52,9 @@ pub enum Problem {
     /// `plugin.toml` is wrong.
     #[error("{0}")]
     BadManifest(String),
+    /// The operator sets something that there is not, or refers to a secret that is not granted.
+    #[error("{0}")]
+    UnknownSetting(String),
     /// The names in `plugin.toml` and on disk differ.
     #[error("plugin.toml names the plugin `{manifest}`, and its folder is `{folder}`; rename one of them")]
     NameMismatch {
@@ -103,6 +106,7 @@ impl Problem {
             Self::UnknownImport { .. } => "unknown_import",
             Self::WrongTypes(_) => "wrong_types",
             Self::BadManifest(_) => "bad_manifest",
+            Self::UnknownSetting(_) => "unknown_setting",
             Self::NameMismatch { .. } => "name_mismatch",
             Self::KindMismatch { .. } => "kind_mismatch",
             Self::Describe { .. } => "describe_failed",

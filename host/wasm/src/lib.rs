@@ -38,6 +38,7 @@ mod pool;
 mod registry;
 mod sandbox;
 mod secrets;
+pub mod settings;
 mod source;
 mod state;
 mod stdio;

@@ -25,6 +25,7 @@ use crate::manifest::Manifest;
 use crate::plugin::{Code, CollectorExports, ExecutorExports, Exports, HooksExports, Loaded, Plugin, Pools};
 use crate::pool::Sharing;
 use crate::sandbox::Sandbox;
+use crate::settings::Settings;
 use crate::source::Package;
 use crate::state::{GuestState, Identity, Services};
 
@@ -112,12 +113,15 @@ impl Loader {
         let policy = PluginPolicy::of(name, &self.policies);
         let requested = manifest.as_ref().map(|manifest| manifest.requests.clone()).unwrap_or_default();
         let grants = Grants::new(name, requested, policy.grants.clone());
+        let known = manifest.as_ref().map(|manifest| manifest.settings.clone()).unwrap_or_default();
+        let settings = Settings::join(&grants, &known, &policy.settings).map_err(Problem::UnknownSetting)?;
         let identity = Identity {
             name: name.to_owned(),
             version: said.unwrap_or_else(|| "0.0.0".into()),
             digest: package.digest.chars().take(16).collect(),
             limits: self.limits.with(&policy.limits),
             grants: Arc::new(grants),
+            settings,
             http: Arc::clone(&self.http),
             time: None,
             services: self.services.clone(),
@@ -142,6 +146,7 @@ impl Loader {
             digest: identity.digest.clone(),
             limits: identity.limits.for_describe(),
             grants: Arc::new(Grants::nothing(identity.name.clone())),
+            settings: Settings::default(),
             http: Arc::clone(&identity.http),
             time: None,
             services: identity.services.clone(),
@@ -200,6 +205,7 @@ impl Loader {
             imports,
             requested: value(grants.requested()),
             granted: value(grants.allowed()),
+            unset: identity.settings.missing.clone(),
             path: package.path.display().to_string(),
             loaded_at: self.clock.now(),
             problem: None,

@@ -2,9 +2,12 @@
 //! and line, so that a misspelt request is not a silent refusal at run time. The loader reads it; `grants` joins it
 //! with the operator's word.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::grants::Capabilities;
+use crate::settings::{Setting, SettingName};
 
 /// A whole `plugin.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +18,9 @@ pub struct Manifest {
     /// What it asks for.
     #[serde(default)]
     pub requests: Capabilities,
+    /// What the operator can set, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<SettingName, Setting>,
 }
 
 /// The table `[plugin]`.

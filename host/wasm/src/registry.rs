@@ -278,6 +278,10 @@ fn accept(
             let (version, digest) = (&loaded.info.version, &loaded.plugin.identity.digest);
             tracing::info!(plugin = %name, %version, %digest, "plugin is live");
             warn_unmet(&loaded);
+            if !loaded.info.unset.is_empty() {
+                let unset = loaded.info.unset.join(", ");
+                tracing::info!(plugin = %name, %unset, "the plugin is not used before plugins.{name}.settings has what it needs");
+            }
             entry.live = Some(Arc::new(loaded));
             entry.problem = None;
             changes.loaded.push(name);
@@ -332,6 +336,10 @@ fn catalog(entries: &BTreeMap<String, Entry>) -> Catalog {
             catalog.plugins.push(unloaded(name, &entry.path, problem));
             continue;
         };
+        catalog.plugins.push(PluginInfo { problem, ..live.info.clone() });
+        if !live.info.unset.is_empty() {
+            continue;
+        }
         let plugin = &live.plugin;
         for info in &live.executors {
             let executor = PluginExecutor::new(info.clone(), Arc::clone(plugin));
@@ -344,7 +352,6 @@ fn catalog(entries: &BTreeMap<String, Entry>) -> Catalog {
         if live.collects {
             catalog.collectors.push(Arc::new(PluginCollector(Arc::clone(plugin))) as Arc<dyn Collector>);
         }
-        catalog.plugins.push(PluginInfo { problem, ..live.info.clone() });
     }
     catalog.hooks.sort_by(|a, b| a.order().cmp(&b.order()).then_with(|| a.name().cmp(b.name())));
     catalog
@@ -363,6 +370,7 @@ fn unloaded(name: &str, path: &Path, problem: Option<String>) -> PluginInfo {
         imports: Vec::new(),
         requested: json!({}),
         granted: json!({}),
+        unset: Vec::new(),
         path: path.display().to_string(),
         loaded_at: apflow_core::clock::Timestamp::default(),
         problem,

@@ -20,6 +20,7 @@ use crate::grants::{Grants, Mode};
 use crate::http::HttpClient;
 use crate::limits::Limits;
 use crate::net::NetClient;
+use crate::settings::Settings;
 use crate::stdio::{Captured, GuestOutput};
 use crate::usage::Usage;
 
@@ -36,6 +37,8 @@ pub(crate) struct Identity {
     pub limits: Limits,
     /// What it may do.
     pub grants: Arc<Grants>,
+    /// What the operator has set for it.
+    pub settings: Settings,
     /// The way out; one for all plugins.
     pub http: Arc<HttpClient>,
     /// The time that its clocks stand at; the real one if there is none.
@@ -151,7 +154,7 @@ impl Wasi {
     }
 }
 
-/// Clocks and random numbers for all; variables and folders as granted; sockets for none (they are there, because
+/// Clocks and random numbers for all; settings as set; variables and folders as granted; sockets for none (they are there, because
 /// interpreters import them, and refuse every address).
 fn wasi_ctx(identity: &Identity, output: &Arc<Captured>) -> WasiCtx {
     let grants = &identity.grants;
@@ -162,6 +165,9 @@ fn wasi_ctx(identity: &Identity, output: &Arc<Captured>) -> WasiCtx {
     builder.stdout(GuestOutput(Arc::clone(output))).stderr(GuestOutput(Arc::clone(output)));
     builder.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
     for (name, value) in grants.env(|name| std::env::var(name).ok()) {
+        builder.env(name, value);
+    }
+    for (name, value) in &identity.settings.variables {
         builder.env(name, value);
     }
     for folder in grants.folders() {

@@ -30,7 +30,10 @@ pub fn run(layout: &Layout, options: &Options) -> Result<ExitCode> {
         build(layout, &["build", "--workspace", "--bin", "with-postgres"])?;
     }
     if !options.whole_only && !compares {
-        build(layout, &["bench", "-p", "apflow-host", "--bench", "sandbox", "--bench", "parts"])?;
+        build(
+            layout,
+            &["bench", "-p", "apflow-host", "--bench", "sandbox", "--bench", "hooks", "--bench", "parts"],
+        )?;
     }
     say("apflow bench");
     let apflow = layout.apflow("release");

@@ -7,6 +7,7 @@ mod example;
 mod layout;
 mod plugins;
 mod process;
+mod receivers;
 mod site;
 mod test;
 mod toolchain;

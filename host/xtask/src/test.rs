@@ -5,6 +5,7 @@ use crate::check::{self, Failures};
 use crate::layout::Layout;
 use crate::plugins;
 use crate::process::{line, probe, run as run_program, run_quietly, say};
+use crate::receivers;
 use anyhow::{Context, Result, bail};
 use std::ffi::{OsStr, OsString};
 use std::process::{Command, ExitCode};
@@ -72,6 +73,7 @@ pub fn install_postgres() -> Result<()> {
 fn tests(layout: &Layout, options: &Options, failures: &mut Failures) -> Result<()> {
     install_nextest(layout)?;
     install_postgres()?;
+    receivers::install(layout)?;
     plugins::build(layout, &plugins::Options { rust_only: options.quick, ..Default::default() })?;
     if !options.quick {
         apflow_toolchain::fetch_tools(&layout.workshop())?;

@@ -24,6 +24,7 @@ pub struct Figures {
     retries: IntCounterVec,
     trees: IntCounterVec,
     task_seconds: HistogramVec,
+    tree_seconds: HistogramVec,
     executors: BTreeSet<String>,
 }
 
@@ -49,18 +50,28 @@ impl Figures {
         let retries =
             counter("apflow_task_retries_total", "Failed attempts that are made again.", &["executor"])?;
         let trees = counter("apflow_trees_total", "Executions of trees that ended, by status.", &["status"])?;
-        let options =
-            HistogramOpts::new("apflow_task_duration_seconds", "Duration of one attempt, by executor.");
-        let histogram = HistogramVec::new(options.buckets(BUCKETS.to_vec()), &["executor"])?;
-        let task_seconds = registered(&registry, histogram)?;
-        Ok(Self { registry, tasks, retries, trees, task_seconds, executors: BTreeSet::new() })
+        let histogram = |name: &str, help: &str, label: &str| {
+            let options = HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
+            registered(&registry, HistogramVec::new(options, &[label])?)
+        };
+        let task_seconds =
+            histogram("apflow_task_duration_seconds", "Duration of one attempt, by executor.", "executor")?;
+        let tree_seconds = histogram(
+            "apflow_tree_duration_seconds",
+            "Duration of one execution of a tree, by status.",
+            "status",
+        )?;
+        Ok(Self { registry, tasks, retries, trees, task_seconds, tree_seconds, executors: BTreeSet::new() })
     }
 
     /// Counts one measurement; a kind that this version does not know is not counted.
     pub fn count(&mut self, measured: &Measurement) {
         let Some((subject, status)) = measured.kind.split_once('.') else { return };
         match subject {
-            "tree" => self.trees.with_label_values(&[status]).inc(),
+            "tree" => {
+                self.trees.with_label_values(&[status]).inc();
+                self.tree_seconds.with_label_values(&[status]).observe(measured.duration.as_secs_f64());
+            }
             "task" => self.count_task(status, measured),
             _ => {}
         }
@@ -133,6 +144,7 @@ mod tests {
             r#"apflow_tasks_total{executor="noop_executor",status="completed"} 1"#,
             r#"apflow_task_retries_total{executor="noop_executor"} 1"#,
             r#"apflow_trees_total{status="completed"} 1"#,
+            r#"apflow_tree_duration_seconds_count{status="completed"} 1"#,
             "# TYPE apflow_task_duration_seconds histogram",
             r#"apflow_task_duration_seconds_bucket{executor="noop_executor",le="0.005"} 1"#,
             r#"apflow_task_duration_seconds_bucket{executor="noop_executor",le="+Inf"} 2"#,

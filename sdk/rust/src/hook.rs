@@ -142,6 +142,7 @@ pub struct Event {
     inputs: Option<String>,
     outcome: Option<String>,
     subject: String,
+    extra: String,
 }
 
 impl Event {
@@ -160,6 +161,11 @@ impl Event {
         wire::from_json(&self.subject)
     }
 
+    /// What else the point has to tell, an object: at [`Point::Placement`] the `node` that has claimed the task.
+    pub fn extra<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        wire::from_json(&self.extra)
+    }
+
     /// An event for unit tests: at `point` about task `test-task` of `executor`, first attempt, with these inputs and
     /// this subject.
     #[expect(clippy::needless_pass_by_value, reason = "tests hand over what `json!` makes")]
@@ -174,6 +180,7 @@ impl Event {
             inputs: Some(inputs.to_string()),
             outcome: None,
             subject: subject.to_string(),
+            extra: "{}".to_owned(),
         }
     }
 
@@ -267,6 +274,7 @@ pub fn decide<H: Hook>(event: wit::HookEvent) -> crate::__private::Decided {
         inputs: event.inputs,
         outcome: event.outcome,
         subject: event.subject,
+        extra: event.extra,
     };
     Ok(match H::on_event(&event)? {
         Decision::Proceed => wit::Decision::Proceed,

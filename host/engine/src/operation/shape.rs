@@ -403,7 +403,7 @@ pub(super) struct Attempt {
     error: Option<TaskError>,
     /// The resolved inputs, where they differ from the definition.
     inputs: Option<Map<String, Value>>,
-    /// What it used: CPU time, memory, bytes, plugin and version.
+    /// What it used: CPU time, memory, bytes, plugin and version; under `hooks` what hooks did.
     receipt: Option<Map<String, Value>>,
 }
 
@@ -475,12 +475,32 @@ pub(super) struct Plugin {
     requested: Value,
     /// What the operator allows.
     granted: Value,
+    /// Settings that it needs and nobody has set; until then it is not used.
+    unset: Vec<String>,
     /// Where it was read.
     path: String,
     /// When this version went live.
     loaded_at: String,
     /// Why a newer file on disk is not in use, if so.
     problem: Option<String>,
+}
+
+/// How far a collector has come, as this host sees it.
+#[derive(JsonSchema)]
+#[schemars(rename = "Collector")]
+pub(super) struct Collector {
+    /// The collector: its plugin.
+    name: String,
+    /// Everything up to this position of the log is delivered.
+    delivered_seq: i64,
+    /// The age of the oldest event that is not delivered, in milliseconds; 0 if all are.
+    lag_ms: u64,
+    /// Deliveries that failed in a row.
+    failures: u32,
+    /// Why the last one failed.
+    error: Option<String>,
+    /// When the next one is tried, after a failure.
+    retry_at: Option<String>,
 }
 
 /// Everything that keeps a task from running.
@@ -497,6 +517,32 @@ pub(super) struct Explanation {
     blockers: Vec<Blocker>,
     /// Ready tasks that leave before it, if it is ready.
     position: Option<u64>,
+    /// What hooks did when it was last claimed: put it off, or in its newest attempt.
+    hooks: Vec<HookRecord>,
+}
+
+/// What a hook did to a task: every decision but to proceed, and every failure.
+#[derive(JsonSchema)]
+#[schemars(rename = "HookRecord")]
+pub(super) struct HookRecord {
+    /// The hook.
+    hook: String,
+    /// Where it was asked: `task.ready`, `placement`, `task.before-run` or `task.after-run`.
+    point: String,
+    /// `replace-inputs`, `supply-result`, `delay`, `veto` or `failed`.
+    decision: String,
+    /// How long the task was put off, in milliseconds.
+    #[serde(default)]
+    delay_ms: Option<u64>,
+    /// The code of a veto or failure.
+    #[serde(default)]
+    code: Option<String>,
+    /// Why it refused, or how it failed.
+    #[serde(default)]
+    message: Option<String>,
+    /// What the failure meant: `open` or `closed`.
+    #[serde(default)]
+    policy: Option<String>,
 }
 
 /// One reason why a task is not running.

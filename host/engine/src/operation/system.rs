@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{OPERATIONS, Operation, Reply, document, shape};
-use crate::{Engine, Health};
+use crate::{CollectorStatus, Engine, Health};
 
 /// No parameters.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -148,11 +148,16 @@ struct Plugins<'a> {
     plugins: &'a [PluginInfo],
     /// How many.
     count: usize,
+    /// How far each collector has come, by name.
+    #[schemars(with = "Vec<shape::Collector>")]
+    collectors: Vec<CollectorStatus>,
 }
 
 pub(super) async fn plugins(engine: &Engine, _: NoParams) -> Result<Reply> {
     let catalog = engine.catalog();
-    document(&Plugins { plugins: &catalog.plugins, count: catalog.plugins.len() }).map(Reply::Value)
+    let collectors = engine.collectors().await?;
+    document(&Plugins { plugins: &catalog.plugins, count: catalog.plugins.len(), collectors })
+        .map(Reply::Value)
 }
 
 pub(super) fn plugins_schema() -> Value {

@@ -159,7 +159,7 @@ impl Engine {
     /// Asks the hooks whether a tree may be created.
     pub(super) async fn ask_hooks(&self, tree: &NewTree) -> Result<()> {
         let catalog = self.catalog();
-        if !catalog.listens(HookPoint::TreeCreated) {
+        if !catalog.listens(HookPoint::TreeCreated, None) {
             return Ok(());
         }
         let root = &tree.tasks[0];

@@ -1,14 +1,18 @@
 //! "Why is this not running?"
 
+use apflow_core::clock::Timestamp;
 use apflow_core::error::{Error, Result};
 use apflow_core::gate::{Gate, GateScope};
 use apflow_core::id::TaskId;
+use apflow_core::json::Json;
+use apflow_core::plugin::HookRecord;
 use apflow_core::store::{QueueFacts, QueuePlace};
 use apflow_core::task::TaskStatus;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::engine::Engine;
+use crate::hooks::{Records, hooks_of};
 
 /// One reason why a task is not running.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -35,6 +39,8 @@ pub struct Explanation {
     pub blockers: Vec<Blocker>,
     /// Tasks that leave before it, if it is ready or parked: of the queue, or of those parked with it.
     pub position: Option<u64>,
+    /// What hooks did when it was last claimed: put it off, or in its newest attempt.
+    pub hooks: Vec<HookRecord>,
 }
 
 impl Engine {
@@ -44,7 +50,8 @@ impl Engine {
     /// `TaskNotFound`.
     pub async fn explain(&self, id: &TaskId) -> Result<Explanation> {
         let facts = self.0.store.queue_facts(id).await?.ok_or_else(|| Error::task_not_found(id))?;
-        let mut blockers = self.queue_blockers(&facts);
+        let hooks = self.hooks_of(&facts).await?;
+        let mut blockers = self.queue_blockers(&facts, &hooks);
         if !facts.task.status.is_terminal() {
             blockers.extend(self.executor_blocker(&facts));
         }
@@ -56,10 +63,23 @@ impl Engine {
             None => "It is running".to_owned(),
             Some(_) => blockers.iter().map(|one| one.message.as_str()).collect::<Vec<_>>().join("; "),
         };
-        Ok(Explanation { task_id: id.clone(), status: facts.task.status, summary, blockers, position })
+        Ok(Explanation { task_id: id.clone(), status: facts.task.status, summary, blockers, position, hooks })
     }
 
-    fn queue_blockers(&self, facts: &QueueFacts) -> Vec<Blocker> {
+    async fn hooks_of(&self, facts: &QueueFacts) -> Result<Records> {
+        if let Some(data) = &facts.put_off {
+            return Ok(hooks_of(data.value().get("receipt")));
+        }
+        if facts.place == QueuePlace::Running {
+            // Of the attempt that runs nothing is kept yet.
+            return Ok(Records::new());
+        }
+        let newest = self.0.store.attempts(&facts.task.id).await?.pop();
+        let receipt = newest.and_then(|attempt| attempt.receipt);
+        Ok(hooks_of(receipt.as_ref().map(Json::value).as_ref()))
+    }
+
+    fn queue_blockers(&self, facts: &QueueFacts, hooks: &Records) -> Vec<Blocker> {
         let dependencies =
             || facts.unmet.iter().map(|(id, status, required)| dependency(id, *status, *required));
         match &facts.place {
@@ -94,11 +114,7 @@ impl Engine {
                 let blocked = Blocker { code: "blocked", message, data: json!({ "blocked_by": cause }) };
                 std::iter::once(blocked).chain(dependencies()).collect()
             }
-            QueuePlace::Delayed(due) => vec![Blocker {
-                code: "due",
-                message: format!("It is put off until {due}"),
-                data: json!({ "due": due }),
-            }],
+            QueuePlace::Delayed(due) => vec![delayed(*due, facts.put_off.is_some(), hooks)],
             QueuePlace::Parked(gate, ahead) => vec![self.gate_blocker(gate, *ahead)],
             QueuePlace::Ready(ahead) => vec![self.ready_blocker(*ahead)],
         }
@@ -166,6 +182,23 @@ impl Engine {
             data: json!({ "executor": id, "until": until }),
         })
     }
+}
+
+/// Why a task is delayed: a hook that put it off, or else its newest attempt failed, or its executor is left alone.
+fn delayed(due: Timestamp, put_off: bool, hooks: &Records) -> Blocker {
+    let by = hooks.iter().rev().find(|one| put_off && one.delay_ms.is_some());
+    let message = match by {
+        Some(HookRecord { hook, point, message, .. }) => {
+            let why = message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
+            format!("Hook '{hook}' put it off until {due} at {}{why}", point.as_str())
+        }
+        None => format!("It is put off until {due}"),
+    };
+    let mut data = json!({ "due": due });
+    if let Some(by) = by {
+        data["hook"] = by.hook.as_str().into();
+    }
+    Blocker { code: "due", message, data }
 }
 
 fn dependency(id: &TaskId, status: TaskStatus, required: bool) -> Blocker {

@@ -1,6 +1,7 @@
 //! Reading.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use apflow_core::clock::Timestamp;
 use apflow_core::error::{Error, ErrorCode, Result};
@@ -12,8 +13,12 @@ use apflow_core::task::{Attempt, Task};
 use futures::Stream;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use tokio::time::timeout;
 
 use crate::engine::Engine;
+
+/// The longest that one collector is waited for by whoever pulls.
+const RENDER: Duration = Duration::from_secs(3);
 
 /// How the host is.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -163,18 +168,21 @@ impl Engine {
         self.0.plugins.reload().await.map_err(|error| Error::new(ErrorCode::PluginError, error.message))
     }
 
-    /// The text of all collectors, one after another.
+    /// The text of all collectors, one after another. One that is busy with its backend does not hold up the rest: a
+    /// comment says that it was left out.
     ///
     /// # Errors
     /// `PluginError` naming the collector that failed.
     pub async fn render_metrics(&self) -> Result<String> {
+        let catalog = self.catalog();
+        let parts = catalog.collectors.iter().map(|one| timeout(RENDER, one.render()));
+        let parts = futures::future::join_all(parts).await;
         let mut text = String::new();
-        for collector in &self.catalog().collectors {
-            let part = collector.render().await.map_err(|error| {
-                Error::new(
-                    ErrorCode::PluginError,
-                    format!("Collector '{}': {}", collector.name(), error.message),
-                )
+        for (collector, part) in catalog.collectors.iter().zip(parts) {
+            let name = collector.name();
+            let part = part.unwrap_or_else(|_| Ok(format!("# {name} is busy and left out\n")));
+            let part = part.map_err(|error| {
+                Error::new(ErrorCode::PluginError, format!("Collector '{name}': {}", error.message))
             })?;
             text.push_str(&part);
             if !part.is_empty() && !part.ends_with('\n') {

@@ -46,12 +46,20 @@ impl Fixture {
 
     /// The first event of that kind about that task (or any), waiting for it.
     pub async fn event(&self, kind: EventKind, task: Option<&str>) -> Event {
+        self.nth_event(0, kind, task).await
+    }
+
+    /// The event behind `before` others of its kind.
+    pub async fn nth_event(&self, mut before: usize, kind: EventKind, task: Option<&str>) -> Event {
         let mut log = Box::pin(self.engine.events(None, Seq(0)));
         loop {
             let event = log.next().await.unwrap().unwrap();
             let same = task.is_none_or(|task| event.task_id.as_ref().is_some_and(|id| id.as_str() == task));
             if event.kind == kind && same {
-                return event;
+                if before == 0 {
+                    return event;
+                }
+                before -= 1;
             }
         }
     }

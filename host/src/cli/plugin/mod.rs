@@ -110,7 +110,10 @@ fn list(answer: &Value) -> String {
             field(one, "kinds"),
             field(one, "executors"),
             digest,
-            field(one, "problem"),
+            match (field(one, "problem").as_str(), field(one, "unset").as_str()) {
+                ("-", unset) if unset != "-" => format!("not used, it needs a setting: {unset}"),
+                (problem, _) => problem.to_owned(),
+            },
         ]);
     }
     text_of(&lines)
@@ -154,10 +157,14 @@ mod tests {
     fn plugins_are_listed_with_their_problem() {
         let answer = json!({"plugins": [{
             "name": "p", "version": "0.1.0", "kinds": ["executor"], "executors": ["a", "b"],
-            "digest": "0123456789abcdef", "problem": null,
+            "digest": "0123456789abcdef", "problem": null, "unset": [],
+        }, {
+            "name": "q", "version": "0.1.0", "kinds": ["collector"], "executors": [],
+            "digest": "0123456789abcdef", "problem": null, "unset": ["endpoint"],
         }]});
-        let expected = "NAME  VERSION  KINDS     EXECUTORS  DIGEST        PROBLEM\n\
-                        p     0.1.0    executor  a, b       0123456789ab  -";
+        let expected = "NAME  VERSION  KINDS      EXECUTORS  DIGEST        PROBLEM\n\
+                        p     0.1.0    executor   a, b       0123456789ab  -\n\
+                        q     0.1.0    collector  -          0123456789ab  not used, it needs a setting: endpoint";
         assert_eq!(list(&answer), expected);
     }
 

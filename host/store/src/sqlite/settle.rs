@@ -115,10 +115,10 @@ UPDATE trees
        ended_at = CASE WHEN trees.open > c.open THEN trees.ended_at ELSE NEW.now END
   FROM counted AS c WHERE trees.n IN (SELECT n FROM counted) AND c.n = trees.n AND trees.open > 0;
 
-INSERT INTO events (tree, attempt, kind, at)
+INSERT INTO events (tree, attempt, kind, at, started_at)
 SELECT t.n, t.execution,
        CASE t.status WHEN {COMPLETED} THEN {TREE_COMPLETED} WHEN {CANCELLED} THEN {TREE_CANCELLED} ELSE {TREE_FAILED} END,
-       NEW.now
+       NEW.now, t.started_at
   FROM counted c CROSS JOIN trees t ON t.n = c.n
  WHERE c.open > 0 AND t.open = 0
  ORDER BY t.n;

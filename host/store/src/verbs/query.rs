@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use apflow_core::error::Result;
+use apflow_core::event::EventKind;
 use apflow_core::id::{Seq, TaskId, TreeId, TreeKey};
 use apflow_core::store::{Page, Progress, QueueFacts, QueuePlace, StatusCounts, TaskFilter, TreeState};
 use apflow_core::task::{Attempt, Task, TaskStatus};
@@ -13,7 +14,7 @@ use super::skeleton::{STATUS, below};
 use super::view::{COLUMNS, columns, tables, view};
 use crate::database::{Argument, Database, Dialect, arguments, sql};
 use crate::rows::{
-    Cells, at, attempt, from_json, optional_time, status, status_number, to_json, tree_status,
+    Cells, at, attempt, from_json, optional_json, optional_time, status, status_number, to_json, tree_status,
 };
 
 /// The key of the task with the id `$1`.
@@ -138,17 +139,22 @@ pub(crate) async fn queue_facts<D: Database>(database: &D, id: &TaskId) -> Resul
     CASE WHEN y.gate IS NOT NULL THEN
         (SELECT count(*) FROM delayed a
           WHERE a.gate = y.gate AND (a.priority, a.due, a.n) < (y.priority, y.due, y.n)) END,
-    {}
+    {},
+    CASE WHEN y.n IS NOT NULL AND y.gate IS NULL THEN
+        (SELECT CASE e.kind WHEN {delayed} THEN e.data END FROM events e
+          WHERE e.tree = t.tree AND e.n = t.n AND e.kind IN ({retrying}, {delayed}) ORDER BY e.seq DESC LIMIT 1) END
   FROM ({KEY_OF}) AS k {} LEFT JOIN gates ga ON ga.n = y.gate",
         columns(dialect),
         gates::COLUMNS,
         tables(dialect),
+        retrying = EventKind::TaskRetrying.number(),
+        delayed = EventKind::TaskDelayed.number(),
     );
     let facts = |row: &D::Row| {
         let task = view(row)?;
         let unmet =
             if task.status == TaskStatus::Pending { unmet(at(row, COLUMNS + 5)?)? } else { Vec::new() };
-        Ok(QueueFacts { task, place: place(row)?, unmet })
+        Ok(QueueFacts { task, place: place(row)?, unmet, put_off: optional_json(row, COLUMNS + 15)? })
     };
     Ok(database.read(sql(text), arguments![id.as_str()], facts).await?.pop())
 }

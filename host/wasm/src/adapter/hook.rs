@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 use crate::bindings::convert;
 use crate::bindings::v0_1::hooks;
-use crate::call::{Circumstances, Reply, Request, unexpected};
+use crate::call::{Circumstances, Failed, Reply, Request, unexpected};
 use crate::grants::HookPolicy;
 use crate::plugin::Plugin;
 
@@ -55,16 +55,29 @@ impl Hook for PluginHook {
             tree: Some(event.tree_id),
             attempt: event.attempt,
             bytes_in: sizes.into_iter().flatten().map(|json| json.as_str().len() as u64).sum(),
+            timeout: Some(Duration::from_millis(self.policy.timeout_ms.get().into())),
             ..Circumstances::default()
         };
-        match self.plugin.call(request, circumstances).await.result? {
-            Reply::Decision(decision) => self.decision(decision),
-            _ => Err(unexpected()),
+        match self.plugin.call(request, circumstances).await.result {
+            Ok(Reply::Decision(decision)) => self.decision(decision),
+            Ok(_) => Err(unexpected()),
+            // The time that a call is given is a task's elsewhere.
+            Err(Failed::Host(error)) if error.code == "timeout" => Err(self.too_slow()),
+            Err(failed) => Err(failed.into()),
         }
     }
 }
 
 impl PluginHook {
+    fn too_slow(&self) -> TaskError {
+        let (name, ms) = (&self.plugin.identity.name, self.policy.timeout_ms);
+        let key = format!("plugins.{name}.hooks.timeout_ms");
+        let message = format!("Hook '{name}' took too long and was interrupted: {key} is {ms}");
+        TaskError::new(FailureKind::Plugin, "hook_timeout", message)
+            .with("limit", key)
+            .with("value", ms.get())
+    }
+
     fn decision(&self, decision: hooks::Decision) -> Result<Decision, TaskError> {
         let name = &self.plugin.identity.name;
         let bad = |problem: String| {

@@ -7,6 +7,7 @@ use apflow_core::error::{Error, ErrorCode, FailureKind, TaskError};
 use apflow_core::event::{Event, EventKind};
 use apflow_core::json::Json;
 use apflow_core::plugin::{HookEvent, Invocation, RunFailure};
+use apflow_core::trace;
 use serde_json::{Map, Value};
 
 use super::v0_1::{collector, hooks, types};
@@ -47,7 +48,7 @@ pub(crate) fn hook_event(event: &HookEvent) -> hooks::HookEvent {
         inputs: event.inputs.as_ref().map(text),
         outcome: event.outcome.as_ref().map(text),
         subject: text(&event.subject),
-        extra: "{}".into(),
+        extra: text(&event.extra),
     }
 }
 
@@ -66,11 +67,24 @@ pub(crate) fn measurement(event: &Event) -> collector::Measurement {
         attempt: if of_tree { 0 } else { event.attempt },
         duration_ms: duration.as_secs_f64() * 1000.0,
         code: data.pointer("/error/code").and_then(Value::as_str).map(str::to_owned),
-        extra: data
-            .get("receipt")
-            .filter(|receipt| receipt.is_object())
-            .map_or("{}".into(), Value::to_string),
+        extra: measurement_extra(event, data).to_string(),
     }
+}
+
+/// The receipt of the attempt, and where it stands in its trace.
+fn measurement_extra(event: &Event, mut data: Value) -> Value {
+    let mut extra = match data.get_mut("receipt").map(Value::take) {
+        Some(Value::Object(receipt)) => receipt,
+        _ => Map::new(),
+    };
+    let tree = trace::of_tree(&event.tree_id);
+    if let Some(task) = &event.task_id {
+        extra.insert("trace_parent".into(), trace::of_attempt(&event.tree_id, task, event.attempt).into());
+        extra.insert("tree_trace_parent".into(), tree.into());
+    } else {
+        extra.insert("trace_parent".into(), tree.into());
+    }
+    Value::Object(extra)
 }
 
 /// A guest's failure as the engine stores it.
@@ -157,6 +171,10 @@ pub(crate) fn cut(mut text: String, most: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use apflow_core::clock::Timestamp;
+    use apflow_core::id::{Seq, TaskId, TreeId};
+    use serde_json::json;
+
     use super::*;
 
     fn wit_issue(code: &str, message: &str, extra: &str) -> types::Issue {
@@ -175,6 +193,32 @@ mod tests {
         assert_eq!(run.retry_after, Some(Duration::from_millis(1500)));
         assert_eq!((run.error.kind, run.error.code.as_str()), (FailureKind::Retryable, "http_status"));
         assert_eq!((run.error.pointer.as_deref(), &run.error.data["status"]), (Some("/url"), &503.into()));
+    }
+
+    #[test]
+    fn a_measurement_has_the_receipt_and_its_place_in_the_trace() {
+        let (tree, task) = (TreeId::from("t"), TaskId::from("a"));
+        let event = Event {
+            seq: Seq(7),
+            tree_id: tree.clone(),
+            task_id: Some(task.clone()),
+            executor: Some("e".into()),
+            attempt: 2,
+            kind: EventKind::TaskRetrying,
+            at: Timestamp::from_micros(2_000_000),
+            started_at: Some(Timestamp::from_micros(1_500_000)),
+            data: Some(Json::from(json!({"error": {"code": "boom"}, "receipt": {"cpu_us": 5}}))),
+        };
+        let of = |event: &Event| {
+            let measured = measurement(event);
+            let extra: Value = serde_json::from_str(&measured.extra).unwrap();
+            (measured.attempt, measured.duration_ms, measured.code, extra)
+        };
+        let (attempt, root) = (trace::of_attempt(&tree, &task, 2), trace::of_tree(&tree));
+        let extra = json!({"cpu_us": 5, "trace_parent": attempt, "tree_trace_parent": root});
+        assert_eq!(of(&event), (2, 500.0, Some("boom".into()), extra));
+        let ended = Event { task_id: None, kind: EventKind::TreeCompleted, data: None, ..event };
+        assert_eq!(of(&ended), (0, 500.0, None, json!({"trace_parent": root})));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::capabilities::Capabilities;
 use crate::limits::LimitChanges;
 
 /// The operator's word on one plugin. Everything may be left out; without `grants` nothing is granted.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PluginPolicy {
     /// What it may do.
@@ -27,6 +27,9 @@ pub struct PluginPolicy {
     pub reuse: Option<NonZeroU32>,
     /// Its place among hooks; means nothing for other plugins.
     pub hooks: HookPolicy,
+    /// Values for the settings that its `plugin.toml` names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, toml::Value>,
 }
 
 /// Who may share an instance of a plugin.
@@ -42,14 +45,26 @@ pub enum Isolation {
 }
 
 /// How the engine asks a plugin's hooks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HookPolicy {
     /// Lower numbers are asked first; equal ones by name.
     pub order: i32,
     /// What its failure means.
     pub failure: FailurePolicy,
+    /// The longest one answer may take, in milliseconds. It stands in the way of tasks, so this is much less than the limit
+    /// of all calls, which counts besides.
+    pub timeout_ms: NonZeroU32,
 }
+
+impl Default for HookPolicy {
+    fn default() -> Self {
+        Self { order: 0, failure: FailurePolicy::default(), timeout_ms: DEFAULT_TIMEOUT_MS }
+    }
+}
+
+/// An interpreter that starts on a busy machine takes seconds.
+const DEFAULT_TIMEOUT_MS: NonZeroU32 = NonZeroU32::new(10_000).expect("it is not zero");
 
 static SHIPPED: LazyLock<BTreeMap<String, PluginPolicy>> =
     LazyLock::new(|| toml::from_str(include_str!("shipped.toml")).unwrap_or_default());
@@ -96,13 +111,16 @@ mod tests {
     fn every_key_of_a_table_is_read() {
         let policy: PluginPolicy = toml::from_str(
             "isolation = \"tree\"\nreuse = 100\n\
-             [grants]\nsystem = true\n[limits]\nlog_lines = 5\n[hooks]\norder = -1\nfailure = \"open\"\n",
+             [grants]\nsystem = true\n[limits]\nlog_lines = 5\n[hooks]\norder = -1\nfailure = \"open\"\ntimeout_ms = 50\n\
+             [settings]\nendpoint = \"http://h\"\nlevel = 3\n",
         )
         .unwrap();
         assert_eq!(policy.isolation, Some(Isolation::Tree));
         assert_eq!(policy.reuse, NonZeroU32::new(100));
         assert_eq!(policy.limits.log_lines, Some(5));
-        assert_eq!(policy.hooks, HookPolicy { order: -1, failure: FailurePolicy::Open });
+        let timeout_ms = NonZeroU32::new(50).unwrap();
+        assert_eq!(policy.hooks, HookPolicy { order: -1, failure: FailurePolicy::Open, timeout_ms });
+        assert_eq!(policy.settings["level"], toml::Value::Integer(3));
         let error = toml::from_str::<PluginPolicy>("grant = {}\n").unwrap_err();
         assert!(error.message().contains("unknown field `grant`"), "{error}");
     }

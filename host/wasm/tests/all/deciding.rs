@@ -25,6 +25,7 @@ fn event(metadata: &Value) -> HookEvent {
         inputs: Some(Json::from(json!({"a": 1}))),
         outcome: None,
         subject: Json::from(json!({"name": "n", "params": {}, "metadata": metadata})),
+        extra: Json::object(),
     }
 }
 

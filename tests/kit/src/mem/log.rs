@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use apflow_core::clock::Timestamp;
 use apflow_core::error::{Error, Result};
 use apflow_core::event::{Event, EventKind};
-use apflow_core::id::{Seq, TreeId};
+use apflow_core::id::{Seq, TaskId, TreeId};
 use apflow_core::json::Json;
 use apflow_core::retention::{LogFacts, TrimRequest, Trimmed, cut};
 use apflow_core::store::EventQuery;
@@ -54,7 +54,7 @@ impl Log {
                 attempt: tree.execution,
                 kind,
                 at,
-                started_at: None,
+                started_at: tree.started_at.filter(|_| kind.ends_tree()),
                 data,
             },
         );
@@ -81,6 +81,18 @@ impl Log {
         event.seq = Seq(self.last().0 + 1);
         self.by_tree.entry(event.tree_id.clone()).or_default().push_back(event.seq);
         self.events.push_back((event, tree.user_id.clone()));
+    }
+
+    /// What the newest event that put a task off says, if it was no failed attempt.
+    pub fn put_off(&self, task: &TaskId) -> Option<Json> {
+        let kinds = [EventKind::TaskRetrying, EventKind::TaskDelayed];
+        let newest = self
+            .events
+            .iter()
+            .map(|(event, _)| event)
+            .rev()
+            .find(|event| event.task_id.as_ref() == Some(task) && kinds.contains(&event.kind))?;
+        newest.data.clone().filter(|_| newest.kind == EventKind::TaskDelayed)
     }
 
     /// The index of the event at a position.

@@ -78,7 +78,8 @@ pub(super) fn queue_facts(state: &State, id: &TaskId) -> Option<QueueFacts> {
         Place::Running(_) => QueuePlace::Running,
     };
     let unmet = if row.status == TaskStatus::Pending { unmet(state, row) } else { Vec::new() };
-    Some(QueueFacts { task: view(state, key), place, unmet })
+    let put_off = matches!(place, QueuePlace::Delayed(_)).then(|| state.log.put_off(&row.id)).flatten();
+    Some(QueueFacts { task: view(state, key), place, unmet, put_off })
 }
 
 fn unmet(state: &State, row: &TaskRow) -> Vec<(TaskId, TaskStatus, bool)> {

@@ -124,6 +124,8 @@ pub async fn a_delay_is_no_attempt(store: Arc<dyn Store>) {
     assert!(rig.store.attempts(&"r".into()).await.unwrap().is_empty());
     let event = rig.only_event("r", EventKind::TaskDelayed, Some("r")).await;
     assert_eq!((event.attempt, data(&event)), (1, json!({"due": due})));
+    let put_off = rig.store.queue_facts(&"r".into()).await.unwrap().unwrap().put_off;
+    assert_eq!(put_off.map(|data| data.value()), Some(json!({"due": due})));
     rig.wait_ms(50);
     let second = rig.claim_one("r").await;
     assert_eq!((second.attempt, second.tries), (1, 1));

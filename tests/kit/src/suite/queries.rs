@@ -171,7 +171,8 @@ pub async fn queue_facts_tell_the_place(store: Arc<dyn Store>) {
     assert_eq!((running.place, running.task.status), (QueuePlace::Running, TaskStatus::InProgress));
     let later = rig.now.plus(Duration::from_secs(1));
     rig.turn(vec![retried(&runs[0], later), completed(&runs[1]), failed(&runs[2])], 0).await;
-    assert_eq!(facts("a").await.place, QueuePlace::Delayed(later));
+    let delayed = facts("a").await;
+    assert_eq!((delayed.place, delayed.put_off), (QueuePlace::Delayed(later), None));
     let waiting = facts("r").await;
     assert_eq!((waiting.place, waiting.unmet), (QueuePlace::Waiting(1), vec![("a".into(), pending, true)]));
     let blocked = facts("e").await;

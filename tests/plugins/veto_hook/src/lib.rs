@@ -1,5 +1,6 @@
 //! A hook that does what the metadata of a task of `echo` asks for: `{"veto": true}`, or one decision or failure by name in
-//! `{"decide": …}`. It lets all others go on, so that it may be loaded beside other tests' plugins.
+//! `{"decide": …}`; `{"ready_delay_ms": …}` and `{"not_here": true}` put the task off once before that, as a hook of
+//! `task.ready` and of `placement`. It lets all others go on, so that it may be loaded beside other tests' plugins.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -11,12 +12,26 @@ struct VetoHook;
 
 impl Hook for VetoHook {
     fn subscriptions() -> Vec<Subscription> {
-        vec![Subscription::to(Point::BeforeRun).only_executors(["echo"])]
+        let points = [Point::BeforeRun, Point::TaskReady, Point::Placement];
+        points.map(|point| Subscription::to(point).only_executors(["echo"])).into()
     }
 
     fn on_event(event: &Event) -> Result<Decision, Failure> {
         let subject: Value = event.subject()?;
         let metadata = &subject["metadata"];
+        match event.point {
+            Point::TaskReady => {
+                let wait = metadata["ready_delay_ms"].as_u64().filter(|_| is_new(event));
+                return Ok(wait.map_or(Decision::Proceed, |ms| Decision::Delay(Duration::from_millis(ms))));
+            }
+            Point::Placement if metadata["not_here"] == true && is_new(event) => {
+                let node: Value = event.extra()?;
+                let reason = format!("not on {}", node["node"].as_str().unwrap_or("a node without name"));
+                return Ok(Decision::veto("not_here", reason));
+            }
+            Point::Placement => return Ok(Decision::Proceed),
+            _ => {}
+        }
         if metadata["veto"] == true {
             return Ok(Decision::veto("vetoed", "the task's metadata asks for a veto; remove it"));
         }
@@ -51,7 +66,8 @@ thread_local! {
 
 /// Whether the task is seen for the first time: a delay is no attempt, so the same attempt is asked about again.
 fn is_new(event: &Event) -> bool {
-    DELAYED.with_borrow_mut(|seen| seen.insert(event.task_id.clone().unwrap_or_default()))
+    let key = format!("{} {}", event.point.as_str(), event.task_id.as_deref().unwrap_or_default());
+    DELAYED.with_borrow_mut(|seen| seen.insert(key))
 }
 
 #[cfg(test)]

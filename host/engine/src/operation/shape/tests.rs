@@ -124,6 +124,7 @@ fn schemas_name_the_fields_that_are_written() {
             imports: vec![],
             requested: Value::Null,
             granted: Value::Null,
+            unset: vec![],
             path: String::new(),
             loaded_at: Timestamp::from_micros(1),
             problem: None,
@@ -138,6 +139,16 @@ fn schemas_name_the_fields_that_are_written() {
             created: true,
         })
     );
+    let record = apflow_core::plugin::HookRecord {
+        hook: String::new(),
+        point: apflow_core::plugin::HookPoint::TaskReady,
+        decision: String::new(),
+        delay_ms: Some(0),
+        code: Some(String::new()),
+        message: Some(String::new()),
+        policy: Some(apflow_core::plugin::FailurePolicy::Open),
+    };
+    assert_eq!(declared::<HookRecord>(), written(&record));
     let blocker = crate::Blocker { code: "due", message: String::new(), data: Value::Null };
     assert_eq!(declared::<Blocker>(), written(&blocker));
     assert_eq!(
@@ -148,6 +159,18 @@ fn schemas_name_the_fields_that_are_written() {
             summary: String::new(),
             blockers: vec![blocker],
             position: None,
+            hooks: vec![record.clone()],
+        })
+    );
+    assert_eq!(
+        declared::<Collector>(),
+        written(&crate::CollectorStatus {
+            name: String::new(),
+            delivered_seq: Seq(0),
+            lag_ms: 0,
+            failures: 0,
+            error: None,
+            retry_at: None,
         })
     );
     assert_eq!(

@@ -99,11 +99,11 @@ BEGIN
     IF v_ended IS NULL THEN
         RETURN '{}';
     END IF;
-    INSERT INTO events (tree, attempt, kind, at)
+    INSERT INTO events (tree, attempt, kind, at, started_at)
     SELECT t.n, t.execution,
            CASE t.status WHEN {completed} THEN {tree.completed} WHEN {cancelled} THEN {tree.cancelled}
                          ELSE {tree.failed} END,
-           p_now
+           p_now, t.started_at
       FROM unnest(v_ended) AS e (n) JOIN trees t ON t.n = e.n
      ORDER BY t.n;
     RETURN v_ended;

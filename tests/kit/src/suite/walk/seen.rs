@@ -59,7 +59,7 @@ pub fn task(task: &Task) -> Value {
 }
 
 pub fn facts(facts: &QueueFacts) -> Value {
-    json!([format!("{:?}", facts.place), facts.unmet])
+    json!([format!("{:?}", facts.place), facts.unmet, facts.put_off])
 }
 
 pub fn tree(state: &TreeState) -> Value {
