@@ -4,7 +4,10 @@
 
 mod capabilities;
 mod denied;
+pub(crate) mod edit;
+mod file;
 mod http_rule;
+mod live;
 mod network_rule;
 mod pattern;
 mod policy;
@@ -20,7 +23,10 @@ use url::{Host, Url};
 
 pub use capabilities::{Capabilities, EnvName, Folder, Mode};
 pub use denied::{Capability, Denied, Missing};
+pub use file::grant_in_file;
+pub(crate) use file::GrantsFile;
 pub use http_rule::{HttpRule, Scheme};
+pub(crate) use live::LiveGrants;
 pub use network_rule::{NetworkRule, NetworkTarget};
 pub use pattern::{HostPattern, parse_host};
 pub use policy::{HookPolicy, Isolation, PluginPolicy};
@@ -28,7 +34,7 @@ pub use process_rule::{ProcessRule, Program};
 
 use crate::guard::{self, Reserved};
 
-/// Both sides' word on one plugin. Immutable: a changed policy is a new value, and calls keep the one they began with.
+/// Both sides' word on one plugin. Immutable: a changed policy is a new value, and each check is made by the present one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grants {
     plugin: String,

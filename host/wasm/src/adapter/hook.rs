@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 use crate::bindings::convert;
 use crate::bindings::v0_1::hooks;
-use crate::call::{Circumstances, Reply, Request, unexpected};
+use crate::call::{Circumstances, Failed, Reply, Request, unexpected};
 use crate::grants::HookPolicy;
 use crate::plugin::Plugin;
 
@@ -57,10 +57,13 @@ impl Hook for PluginHook {
             bytes_in: sizes.into_iter().flatten().map(|json| json.as_str().len() as u64).sum(),
             ..Circumstances::default()
         };
-        match self.plugin.call(request, circumstances).await.result? {
-            Reply::Decision(decision) => self.decision(decision),
-            _ => Err(unexpected()),
-        }
+        let decided = match self.plugin.call(request, circumstances).await.result {
+            Ok(Reply::Decision(decision)) => self.decision(decision).map_err(Failed::Host),
+            Ok(_) => Err(Failed::Host(unexpected())),
+            Err(failed) => Err(failed),
+        };
+        self.plugin.record.count(decided.as_ref().err().and_then(Failed::by_host));
+        decided.map_err(TaskError::from)
     }
 }
 

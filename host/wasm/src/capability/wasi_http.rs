@@ -14,6 +14,7 @@ use wasmtime_wasi_http::{
 
 use super::log::TARGET;
 use crate::grants::Grants;
+use crate::state::Identity;
 use crate::http::{
     BoxError, Budget, Direction, HttpClient, HttpError, OutRequest, Phase, RequestBody, Timeouts,
 };
@@ -27,8 +28,7 @@ pub(crate) struct WasiHttpState {
 }
 
 struct Hooks {
-    client: Arc<HttpClient>,
-    grants: Arc<Grants>,
+    identity: Arc<Identity>,
     budget: Arc<Budget>,
 }
 
@@ -55,8 +55,7 @@ impl WasiHttpView for GuestState {
         let Self { identity, table, wasi_http, .. } = self;
         let WasiHttpState { ctx, hooks } = wasi_http;
         let hooks = hooks.get_or_insert_with(|| Hooks {
-            client: Arc::clone(&identity.http),
-            grants: Arc::clone(&identity.grants),
+            identity: Arc::clone(identity),
             budget: Arc::clone(&budget),
         });
         // An instance may serve several calls.
@@ -76,7 +75,7 @@ impl WasiHttpHooks for Hooks {
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
         let (client, grants, budget) =
-            (Arc::clone(&self.client), Arc::clone(&self.grants), Arc::clone(&self.budget));
+            (Arc::clone(&self.identity.http), self.identity.grants.get(), Arc::clone(&self.budget));
         Box::new(async move { send(&client, &grants, budget, request, options.unwrap_or_default()).await })
     }
 }
