@@ -7,7 +7,7 @@ use std::sync::Arc;
 use apflow_core::clock::{Clock, SystemClock};
 use apflow_core::error::Result;
 use apflow_core::plugin::{Catalog, FixedPlugins, PluginInfo, Plugins};
-use apflow_wasm::{WasmOptions, WasmPlugins};
+use apflow_wasm::{VersionOptions, WasmOptions, WasmPlugins};
 
 use crate::bundled;
 use crate::config::{Config, Home};
@@ -48,6 +48,13 @@ fn options(config: &Config, clock: &Arc<dyn Clock>) -> WasmOptions {
         policies: config.plugins.clone(),
         max_instances: config.sandbox.max_instances,
         clock: Arc::clone(clock),
+        grants_file: config.sandbox.grants_file_or_default(&config.database),
+        versions: VersionOptions {
+            folder: config.sandbox.versions_folder_or_default(&config.database),
+            keep: config.sandbox.keep_versions as usize,
+            trial_calls: config.sandbox.rollback.calls,
+            trial_threshold: config.sandbox.rollback.threshold,
+        },
         ..WasmOptions::default()
     }
 }

@@ -1,11 +1,22 @@
 //! `apflow plugin`: what is loaded, what is in a file, and loading anew.
 
+mod approval;
+mod grant;
+mod history;
+mod install;
+mod key;
+mod list;
+mod operator;
+mod remove;
+mod site;
+mod update;
+
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use super::errors::{Exit, Failure};
-use super::output::{Output, field, table, text_of};
+use super::output::{Output, field};
 use super::target::{Need, TargetArgs};
 
 /// Flags of `apflow plugin`.
@@ -21,8 +32,8 @@ pub struct PluginArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum PluginCommand {
-    /// List loaded plugins
-    List,
+    /// List loaded plugins, and how installed ones stand to plugins.lock
+    List(list::ListArgs),
     /// Load a plugin by itself and show what it is and what it asks for; nothing is granted to it
     Inspect {
         /// Component (.wasm) with its plugin.toml beside it, or the folder of both
@@ -31,18 +42,15 @@ enum PluginCommand {
     },
     /// Make a server look at its plugin folders now
     Reload,
+    #[command(flatten)]
+    Operator(operator::Command),
 }
 
 /// Runs a command.
 pub async fn run(args: PluginArgs) -> Result<Exit, Failure> {
     match &args.command {
-        PluginCommand::List => {
-            let target = args.target.open(Need::Plugins).await?;
-            let answer = target.system("system.plugins", json!({})).await;
-            target.close().await;
-            args.output.show(&answer?, list);
-            Ok(Exit::Success)
-        }
+        PluginCommand::List(flags) => list::run(flags, &args.target, args.output).await,
+        PluginCommand::Operator(command) => operator::run(command, &args.target, args.output).await,
         PluginCommand::Reload => {
             let target = args.target.open(Need::Plugins).await?;
             let answer = target.system("system.plugins.reload", json!({})).await;
@@ -63,26 +71,6 @@ async fn inspect(args: &PluginArgs, file: &std::path::Path) -> Result<Exit, Fail
     let value = serde_json::to_value(&inspected).unwrap_or_default();
     args.output.show(&value, details);
     Ok(Exit::Success)
-}
-
-fn list(answer: &Value) -> String {
-    let plugins = answer.get("plugins").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    if plugins.is_empty() {
-        return "No plugins are loaded. Build them with `cargo xtask plugins`, or name a folder with --plugins DIR".into();
-    }
-    let mut lines = table(&["name", "version", "kinds", "executors", "digest", "problem"]);
-    for one in plugins {
-        let digest: String = field(one, "digest").chars().take(12).collect();
-        lines.add_row([
-            field(one, "name"),
-            field(one, "version"),
-            field(one, "kinds"),
-            field(one, "executors"),
-            digest,
-            field(one, "problem"),
-        ]);
-    }
-    text_of(&lines)
 }
 
 fn reloaded(answer: &Value) -> String {
@@ -118,17 +106,6 @@ fn details(one: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn plugins_are_listed_with_their_problem() {
-        let answer = json!({"plugins": [{
-            "name": "p", "version": "0.1.0", "kinds": ["executor"], "executors": ["a", "b"],
-            "digest": "0123456789abcdef", "problem": null,
-        }]});
-        let expected = "NAME  VERSION  KINDS     EXECUTORS  DIGEST        PROBLEM\n\
-                        p     0.1.0    executor  a, b       0123456789ab  -";
-        assert_eq!(list(&answer), expected);
-    }
 
     #[test]
     fn a_reload_says_what_changed() {
