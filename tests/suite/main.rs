@@ -18,6 +18,7 @@ mod harness;
 mod hostile;
 mod limits;
 mod on_postgres;
+mod packages;
 mod peers;
 mod reload;
 mod schedules;
