@@ -34,7 +34,12 @@ impl Ended {
 
     /// It was refused with that stable code.
     fn refused(&self, code: &str) {
-        assert!(self.code != 0 && self.err.contains(&format!("({code})")), "{code}: {}{}", self.out, self.err);
+        assert!(
+            self.code != 0 && self.err.contains(&format!("({code})")),
+            "{code}: {}{}",
+            self.out,
+            self.err
+        );
     }
 }
 
@@ -65,7 +70,8 @@ impl Place {
         let manifest = std::fs::read_to_string(folder.join("plugin.toml")).unwrap();
         let manifest = manifest.replace("version = \"0.1.0\"", &format!("version = \"{version}\""));
         std::fs::write(folder.join("plugin.toml"), format!("{manifest}\n{requests}\n")).unwrap();
-        let mut component = std::fs::OpenOptions::new().append(true).open(folder.join("noop_executor.wasm")).unwrap();
+        let mut component =
+            std::fs::OpenOptions::new().append(true).open(folder.join("noop_executor.wasm")).unwrap();
         // A custom section: other bytes, same behaviour.
         let text = version.as_bytes();
         let head = [0, u8::try_from(text.len()).unwrap() + 2, 1, b'v'];
@@ -83,7 +89,11 @@ impl Place {
                 if path.file_name().unwrap().to_str().unwrap().starts_with('.') {
                     continue;
                 }
-                if path.is_dir() { folders.push(path) } else { files.push((path.clone(), std::fs::read(path).unwrap())) }
+                if path.is_dir() {
+                    folders.push(path)
+                } else {
+                    files.push((path.clone(), std::fs::read(path).unwrap()))
+                }
             }
         }
         files.sort();
@@ -119,7 +129,11 @@ impl Registry {
         );
         std::fs::write(storage.path().join("config.yml"), config).unwrap();
         let mut command = Command::new("docker-registry");
-        command.arg("serve").arg(storage.path().join("config.yml")).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .arg("serve")
+            .arg(storage.path().join("config.yml"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let child = command.spawn().expect("docker-registry is missing: apt-get install docker-registry");
         let registry = Self { child, host, _storage: storage };
         let begun = std::time::Instant::now();
@@ -192,7 +206,8 @@ fn answer(mut stream: TcpStream, pages: &Mutex<HashMap<String, Page>>) {
         Some(Page::Redirect(to)) => ("302 Found", format!("location: {to}\r\n"), Vec::new(), 0),
         None => ("404 Not Found", String::new(), Vec::new(), 0),
     };
-    let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n{more}connection: close\r\n\r\n", body.len());
+    let head =
+        format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n{more}connection: close\r\n\r\n", body.len());
     // The other side may have heard enough.
     let _ = stream.write_all(head.as_bytes());
     let _ = stream.write_all(&body[..body.len().min(most)]);
@@ -274,7 +289,8 @@ fn signatures_are_those_of_minisign_and_cover_everything() {
     place.plugin(&["install", path(&folder)]).refused("package_unsigned");
 
     // Made by minisign, checked here.
-    let sums = ended(Command::new("sha256sum").args(["noop_executor.wasm", "plugin.toml"]).current_dir(&folder));
+    let sums =
+        ended(Command::new("sha256sum").args(["noop_executor.wasm", "plugin.toml"]).current_dir(&folder));
     std::fs::write(folder.join("SUMS"), sums.out).unwrap();
     minisign(&["-S", "-s", path(&key), "-m", "SUMS", "-x", "plugin.minisig"]);
     let signer = place.plugin(&["verify-signature", path(&folder)]).json()["signer"].clone();
@@ -372,7 +388,8 @@ fn files_that_are_not_those_of_the_lock_are_reported() {
     bytes.extend([0, 3, 1, b'v', 7]);
     std::fs::write(component, bytes).unwrap();
     assert_eq!(drift(), "component");
-    let text = ended(Command::new(binary()).args(["plugin", "list", "--local"]).current_dir(place.folder.path()));
+    let text =
+        ended(Command::new(binary()).args(["plugin", "list", "--local"]).current_dir(place.folder.path()));
     assert!(text.out.contains("is not the one that was installed"), "{}", text.out);
 }
 
@@ -413,7 +430,10 @@ async fn grants_change_at_once_and_stay_after_a_restart() {
     assert_eq!(request(&server, &url).await, refused);
 
     let policy = plugin(&server, &["policy", "rest_executor"]).json();
-    assert_eq!((&policy["origin"], &policy["unmet"]), (&json!("shipped"), &json!({"private_network": ["*"]})));
+    assert_eq!(
+        (&policy["origin"], &policy["unmet"]),
+        (&json!("shipped"), &json!({"private_network": ["*"]}))
+    );
     let granted = plugin(&server, &["grant", "rest_executor", "--private-network", &files.host]).json();
     assert_eq!(granted["origin"], "grants file", "{granted}");
     assert_eq!(granted["effective"]["private_network"], json!([files.host]));

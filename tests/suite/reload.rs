@@ -126,7 +126,11 @@ async fn a_version_that_served_before_is_published_again_and_stays_until_other_f
     assert!(first.as_str().unwrap().starts_with(one(&server).await.as_str().unwrap()));
     let versions = versions(&server).await;
     let flags = |at: usize| (versions[at]["serving"].clone(), versions[at]["pinned"].clone());
-    assert_eq!((flags(0), flags(1)), ((json!(true), json!(true)), (json!(false), json!(false))), "{versions}");
+    assert_eq!(
+        (flags(0), flags(1)),
+        ((json!(true), json!(true)), (json!(false), json!(false))),
+        "{versions}"
+    );
     assert_eq!(versions[1]["calls"], 1, "{versions}");
 
     server.rpc("/system", "system.plugins.reload", json!({})).await;

@@ -29,8 +29,18 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
 ];
 
 /// Crates that only the ones named in the table may use.
-const FENCED: &[&str] =
-    &["wasmtime", "wasmtime-wasi", "wasmtime-wasi-http", "sqlx", "axum", "clap", "hyper", "oci-client", "reqwest", "tokio"];
+const FENCED: &[&str] = &[
+    "wasmtime",
+    "wasmtime-wasi",
+    "wasmtime-wasi-http",
+    "sqlx",
+    "axum",
+    "clap",
+    "hyper",
+    "oci-client",
+    "reqwest",
+    "tokio",
+];
 
 #[test]
 fn dependencies_point_down() {

@@ -177,7 +177,9 @@ mod tests {
         let package = sample("1.2.0");
         assert!(pack(folder.path(), folder.path()).unwrap_err().to_string().contains("no plugin.toml"));
         fs::write(folder.path().join(MANIFEST), &package.manifest).unwrap();
-        assert!(pack(folder.path(), folder.path()).unwrap_err().to_string().contains("build the plugin first"));
+        assert!(
+            pack(folder.path(), folder.path()).unwrap_err().to_string().contains("build the plugin first")
+        );
         fs::write(folder.path().join("sample.wasm"), &package.component).unwrap();
         let packed = pack(folder.path(), folder.path()).unwrap();
         assert_eq!(packed.path, folder.path().join("sample-1.2.0.tar"));
@@ -211,7 +213,10 @@ mod tests {
             (vec![component], "no plugin.toml"),
             (vec![whole, component, component], "twice"),
             (vec![whole, ("other.wasm", EntryType::Regular, &b"c"[..])], "its component is `other.wasm`"),
-            (vec![whole, component, ("../../etc/x", EntryType::Regular, &b"c"[..])], "it holds `../../etc/x`"),
+            (
+                vec![whole, component, ("../../etc/x", EntryType::Regular, &b"c"[..])],
+                "it holds `../../etc/x`",
+            ),
             (vec![whole, component, ("a/b.wasm", EntryType::Regular, &b"c"[..])], "it holds `a/b.wasm`"),
             (vec![whole, ("sample.wasm", EntryType::Symlink, &b""[..])], "not a regular file"),
         ] {

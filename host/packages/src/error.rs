@@ -75,7 +75,9 @@ pub enum PackageError {
         what: String,
     },
     /// Signed by a key that is not trusted.
-    #[error("{what} is signed by the key {key}, which is not among the trusted ones; give --key, or add it to packages.keys")]
+    #[error(
+        "{what} is signed by the key {key}, which is not among the trusted ones; give --key, or add it to packages.keys"
+    )]
     UnknownKey {
         /// Name and version.
         what: String,
@@ -83,7 +85,9 @@ pub enum PackageError {
         key: String,
     },
     /// The signature does not fit.
-    #[error("the signature of {what} is wrong: {problem}; the package was changed after it was signed, or the key is another")]
+    #[error(
+        "the signature of {what} is wrong: {problem}; the package was changed after it was signed, or the key is another"
+    )]
     BadSignature {
         /// Name and version.
         what: String,

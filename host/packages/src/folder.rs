@@ -108,10 +108,13 @@ impl PluginsFolder {
         }
         let path = folder.join(ENTRY);
         let text = fs::read_to_string(&path).map_err(|error| PackageError::file(&path, error))?;
-        let entry: Locked = toml::from_str(&text).map_err(|error| PackageError::file(&path, error.message()))?;
+        let entry: Locked =
+            toml::from_str(&text).map_err(|error| PackageError::file(&path, error.message()))?;
         let package = read_folder(&folder)?;
         let expected = [&entry.component_sha256, &entry.manifest_sha256];
-        for (expected, actual) in expected.into_iter().zip([package.component_sha256(), package.manifest_sha256()]) {
+        for (expected, actual) in
+            expected.into_iter().zip([package.component_sha256(), package.manifest_sha256()])
+        {
             if *expected != actual {
                 let (what, expected) = (folder.display().to_string(), expected.clone());
                 return Err(PackageError::DigestMismatch { what, expected, actual });

@@ -11,7 +11,8 @@ use crate::folder::write_whole;
 /// The file's name.
 pub(crate) const FILE: &str = "plugins.lock";
 const FORMAT: u32 = 1;
-const HEAD: &str = "# Written by `apflow plugin install`, `update` and `remove`. Keep it beside the plugins.\n";
+const HEAD: &str =
+    "# Written by `apflow plugin install`, `update` and `remove`. Keep it beside the plugins.\n";
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -80,7 +81,8 @@ impl Lock {
         };
         let lock: Self = toml::from_str(&text).map_err(|error| PackageError::file(&path, error.message()))?;
         if lock.version != FORMAT {
-            let problem = format!("version = {} is not known here; use the apflow that wrote it", lock.version);
+            let problem =
+                format!("version = {} is not known here; use the apflow that wrote it", lock.version);
             return Err(PackageError::file(&path, problem));
         }
         Ok(lock)

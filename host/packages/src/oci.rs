@@ -56,7 +56,10 @@ pub(crate) async fn digests(reference: &Reference, access: &Access) -> Result<(S
 /// All tags of a repository.
 pub(crate) async fn tags(reference: &Reference, access: &Access) -> Result<Vec<String>> {
     let client = client(access)?;
-    client.auth(reference, &auth(access), RegistryOperation::Pull).await.map_err(|e| failed(reference, &e))?;
+    client
+        .auth(reference, &auth(access), RegistryOperation::Pull)
+        .await
+        .map_err(|e| failed(reference, &e))?;
     let (auth, mut all, mut last) = (auth(access), Vec::new(), None);
     loop {
         let page = client.list_tags(reference, &auth, Some(1000), last.as_deref()).await;
@@ -88,7 +91,10 @@ pub(crate) async fn push(reference: &Reference, package: &Package, access: &Acce
     ]);
     let mut manifest = OciImageManifest::build(&layers, &config, Some(annotations));
     manifest.artifact_type = Some(ARTIFACT.into());
-    client.auth(reference, &auth(access), RegistryOperation::Push).await.map_err(|e| failed(reference, &e))?;
+    client
+        .auth(reference, &auth(access), RegistryOperation::Push)
+        .await
+        .map_err(|e| failed(reference, &e))?;
     let sent = client.push(reference, &layers, config, &auth(access), Some(manifest)).await;
     let sent = sent.map_err(|error| failed(reference, &error))?;
     Ok(sent.manifest_url.rsplit('/').next().unwrap_or_default().to_owned())
@@ -105,7 +111,8 @@ async fn blob(client: &Client, reference: &Reference, layer: &OciDescriptor, lim
     if u64::try_from(layer.size).unwrap_or(u64::MAX) > limit {
         return Err(too_large());
     }
-    let stream = client.pull_blob_stream(reference, layer).await.map_err(|error| failed(reference, &error))?;
+    let stream =
+        client.pull_blob_stream(reference, layer).await.map_err(|error| failed(reference, &error))?;
     let mut stream = stream.stream;
     let mut bytes = Vec::new();
     // The stream ends with an error where the digest is not the layer's.

@@ -114,7 +114,8 @@ pub(crate) mod tests {
 
     /// A package as small as one can be.
     pub fn sample(version: &str) -> Package {
-        let manifest = format!("[plugin]\nname = \"sample\"\nversion = \"{version}\"\nkind = [\"executor\"]\n");
+        let manifest =
+            format!("[plugin]\nname = \"sample\"\nversion = \"{version}\"\nkind = [\"executor\"]\n");
         Package::new("sample", format!("component {version}").into_bytes(), manifest, None).unwrap()
     }
 
@@ -125,7 +126,10 @@ pub(crate) mod tests {
             let error = Package::new("x", vec![1], manifest, None).unwrap_err();
             assert_eq!(error.code(), "package_malformed", "{name}");
         }
-        assert_eq!(Package::new("x", vec![1], "[plugin".into(), None).unwrap_err().code(), "package_malformed");
+        assert_eq!(
+            Package::new("x", vec![1], "[plugin".into(), None).unwrap_err().code(),
+            "package_malformed"
+        );
     }
 
     #[test]

@@ -5,7 +5,9 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use minisign::{KeyPair, PublicKey, SecretKeyBox, SignatureBox};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use minisign::{KeyPair, PublicKey, SecretKey, SecretKeyBox, SignatureBox};
 
 use crate::error::{PackageError, Result};
 use crate::package::Package;
@@ -68,9 +70,12 @@ pub fn sign(package: &Package, secret_key: &Path, password: Option<String>) -> R
     let boxed = || SecretKeyBox::from_string(&text).map_err(|error| bad(error.to_string()));
     let key = match password {
         Some(password) => boxed()?.into_secret_key(Some(password)).map_err(|error| bad(error.to_string()))?,
-        None => boxed()?.into_unencrypted_secret_key().map_err(|error| {
-            bad(format!("{error}; if it has a password, put that into APFLOW_SIGNING_PASSWORD"))
-        })?,
+        None => match without_checksum(&text) {
+            Some(key) => key,
+            None => boxed()?.into_unencrypted_secret_key().map_err(|error| {
+                bad(format!("{error}; if it has a password, put that into APFLOW_SIGNING_PASSWORD"))
+            })?,
+        },
     };
     let (trusted, untrusted) = (format!("apflow {}", package.title()), "signature of an apflow package");
     let signed = Cursor::new(package.signed_text());
@@ -78,12 +83,23 @@ pub fn sign(package: &Package, secret_key: &Path, password: Option<String>) -> R
     signature.map(SignatureBox::into_string).map_err(|error| bad(error.to_string()))
 }
 
+/// A key that `minisign -G -W` has made: not encrypted, and with zeros where the library wants a checksum.
+fn without_checksum(text: &str) -> Option<SecretKey> {
+    const KDF: std::ops::Range<usize> = 2..4;
+    const CHECKSUM: usize = 32;
+    let bytes = BASE64_STANDARD.decode(text.lines().nth(1)?.trim()).ok()?;
+    let checksum = bytes.get(bytes.len().checked_sub(CHECKSUM)?..)?;
+    let plain = bytes.get(KDF)? == [0, 0] && checksum.iter().all(|byte| *byte == 0);
+    if plain { SecretKey::from_bytes(&bytes).ok() } else { None }
+}
+
 /// The texts of a new key pair: secret, public. With a password the secret key is encrypted.
 ///
 /// # Errors
 /// `key_invalid` if the machine gives no random numbers.
 pub fn make_keys(password: Option<String>) -> Result<(String, String)> {
-    let bad = |error: minisign::PError| PackageError::BadKey { key: "(new)".into(), problem: error.to_string() };
+    let bad =
+        |error: minisign::PError| PackageError::BadKey { key: "(new)".into(), problem: error.to_string() };
     let pair = match password {
         Some(password) => KeyPair::generate_encrypted_keypair(Some(password)),
         None => KeyPair::generate_unencrypted_keypair(),

@@ -100,7 +100,8 @@ impl Source {
         let reference = given.strip_prefix("oci://").unwrap_or(given);
         let host = reference.split_once('/').map(|(host, _)| host).unwrap_or_default();
         if !host.contains(['.', ':']) && host != "localhost" {
-            let forms = "there is no such file or folder, and it is neither https://… nor HOST[:PORT]/NAME[:TAG]";
+            let forms =
+                "there is no such file or folder, and it is neither https://… nor HOST[:PORT]/NAME[:TAG]";
             return Err(invalid(forms.into()));
         }
         reference.parse().map(Self::Oci).map_err(|error| invalid(format!("{error}")))
@@ -220,7 +221,8 @@ fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>> {
 
 async fn download(url: &Url, access: &Access) -> Result<Vec<u8>> {
     let source_name = url.to_string();
-    let unreachable = |problem: String| PackageError::Unreachable { source_name: source_name.clone(), problem };
+    let unreachable =
+        |problem: String| PackageError::Unreachable { source_name: source_name.clone(), problem };
     allowed(url, &access.plain_http).map_err(unreachable)?;
     let plain = access.plain_http.clone();
     let follow = reqwest::redirect::Policy::custom(move |attempt| {
@@ -291,7 +293,9 @@ mod tests {
         assert!(matches!(parse(folder.path()), Source::Folder(_)));
         assert!(matches!(parse(&folder.path().join("a.wasm")), Source::Folder(_)));
         assert!(matches!(Source::parse("https://example.test/a.tar"), Ok(Source::Url(_))));
-        let Ok(Source::Oci(reference)) = Source::parse("127.0.0.1:5000/team/a:1.0.0") else { panic!("no reference") };
+        let Ok(Source::Oci(reference)) = Source::parse("127.0.0.1:5000/team/a:1.0.0") else {
+            panic!("no reference")
+        };
         assert_eq!((reference.registry(), reference.tag()), ("127.0.0.1:5000", Some("1.0.0")));
         assert!(matches!(Source::parse("oci://registry.example.test/a"), Ok(Source::Oci(_))));
         for wrong in ["nothing", "team/a", "https://user:secret@example.test/a.tar", "example.test/A B"] {

@@ -90,7 +90,9 @@ pub enum Problem {
         version: String,
     },
     /// It failed its trial.
-    #[error("this version is not used: {reason}; install another, or try it again with `apflow plugin unpin`")]
+    #[error(
+        "this version is not used: {reason}; install another, or try it again with `apflow plugin unpin`"
+    )]
     RolledBack {
         /// What happened.
         reason: String,

@@ -23,8 +23,8 @@ use url::{Host, Url};
 
 pub use capabilities::{Capabilities, EnvName, Folder, Mode};
 pub use denied::{Capability, Denied, Missing};
-pub use file::grant_in_file;
 pub(crate) use file::GrantsFile;
+pub use file::grant_in_file;
 pub use http_rule::{HttpRule, Scheme};
 pub(crate) use live::LiveGrants;
 pub use network_rule::{NetworkRule, NetworkTarget};

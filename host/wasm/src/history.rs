@@ -33,7 +33,11 @@ impl Key {
 
     fn folder(&self) -> String {
         let part = |text: &str, most| text.chars().take(most).collect::<String>();
-        format!("{}-{}", part(&self.digest, 32), if self.manifest.is_empty() { "bare".into() } else { part(&self.manifest, 8) })
+        format!(
+            "{}-{}",
+            part(&self.digest, 32),
+            if self.manifest.is_empty() { "bare".into() } else { part(&self.manifest, 8) }
+        )
     }
 }
 

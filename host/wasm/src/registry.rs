@@ -154,7 +154,8 @@ impl WasmPlugins {
     /// # Errors
     /// If the sandbox cannot be set up or a folder cannot be read.
     pub async fn open(options: WasmOptions) -> Result<Arc<Self>, WasmError> {
-        let WasmOptions { folders, bundled, cache, limits, policies, watch, max_instances, clock, .. } = options;
+        let WasmOptions { folders, bundled, cache, limits, policies, watch, max_instances, clock, .. } =
+            options;
         let grants = GrantsFile::open(options.grants_file).map_err(|error| Problem::Grants(error.message))?;
         let folders = folders.iter().map(|folder| absolute(folder)).collect::<Result<Vec<_>, _>>()?;
         let sandbox = Sandbox::new(max_instances)?;

@@ -125,7 +125,8 @@ impl GuestState {
             return Err(Ended::HostCalls.into());
         }
         let present = self.identity.grants.get();
-        let set_up = self.wasi.as_ref().map(|wasi| &wasi.grants).filter(|grants| !Arc::ptr_eq(grants, &present));
+        let set_up =
+            self.wasi.as_ref().map(|wasi| &wasi.grants).filter(|grants| !Arc::ptr_eq(grants, &present));
         if set_up.is_some_and(|grants| grants.exceeds(&present)) {
             return Err(Ended::Revoked.into());
         }

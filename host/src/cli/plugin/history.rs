@@ -50,7 +50,9 @@ pub async fn rollback(args: &RollbackArgs, target: &TargetArgs, output: Output) 
     output.show(&answer, |answer| {
         let digest: String = field(answer, "digest").chars().take(12).collect();
         let (name, version) = (field(answer, "name"), field(answer, "version"));
-        format!("{name} {version} ({digest}) serves, until other files are there or `apflow plugin unpin {name}`")
+        format!(
+            "{name} {version} ({digest}) serves, until other files are there or `apflow plugin unpin {name}`"
+        )
     });
     Ok(Exit::Success)
 }

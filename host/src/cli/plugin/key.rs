@@ -88,9 +88,8 @@ pub fn verify(args: &VerifyArgs, target: &TargetArgs, output: Output) -> Result<
     let package = read(&args.package)?;
     let named = if args.key.is_empty() { target.load()?.config.packages.keys } else { args.key.clone() };
     let keys = named.iter().map(|key| TrustedKey::parse(key)).collect::<Result<Vec<_>, _>>()?;
-    let signer = signature::verify(&package, &keys)?.ok_or_else(|| {
-        Failure::refused("package_unsigned", format!("{} is not signed", package.title()))
-    })?;
+    let signer = signature::verify(&package, &keys)?
+        .ok_or_else(|| Failure::refused("package_unsigned", format!("{} is not signed", package.title())))?;
     let answer = json!({ "name": package.name, "version": package.version, "signer": signer });
     output.show(&answer, |answer| {
         let [name, version, signer] = ["name", "version", "signer"].map(|part| field(answer, part));

@@ -14,11 +14,11 @@ use wasmtime_wasi_http::{
 
 use super::log::TARGET;
 use crate::grants::Grants;
-use crate::state::Identity;
 use crate::http::{
     BoxError, Budget, Direction, HttpClient, HttpError, OutRequest, Phase, RequestBody, Timeouts,
 };
 use crate::state::GuestState;
+use crate::state::Identity;
 
 /// What wasmtime keeps for `wasi:http`, made when a guest first uses it.
 #[derive(Default)]
@@ -54,10 +54,8 @@ impl WasiHttpView for GuestState {
         let budget = self.http_budget();
         let Self { identity, table, wasi_http, .. } = self;
         let WasiHttpState { ctx, hooks } = wasi_http;
-        let hooks = hooks.get_or_insert_with(|| Hooks {
-            identity: Arc::clone(identity),
-            budget: Arc::clone(&budget),
-        });
+        let hooks = hooks
+            .get_or_insert_with(|| Hooks { identity: Arc::clone(identity), budget: Arc::clone(&budget) });
         // An instance may serve several calls.
         hooks.budget = budget;
         WasiHttpCtxView { ctx, table, hooks }

@@ -29,7 +29,10 @@ pub(crate) fn remove(allowed: &Capabilities, less: &Json) -> Result<Capabilities
     for (key, value) in written(&normal) {
         let missing = |what: &Value| {
             let there = allowed_text(allowed, &key);
-            Error::invalid_params("remove", format!("{key} = {what} is not allowed as it stands here; {there}"))
+            Error::invalid_params(
+                "remove",
+                format!("{key} = {what} is not allowed as it stands here; {there}"),
+            )
         };
         let Some(present) = table.get_mut(&key) else { return Err(missing(&value)) };
         match (present, value) {
@@ -37,7 +40,8 @@ pub(crate) fn remove(allowed: &Capabilities, less: &Json) -> Result<Capabilities
                 let said = raw.get(&key).and_then(Value::as_array).cloned().unwrap_or_default();
                 for (at, one) in gone.iter().enumerate() {
                     let before = present.len();
-                    present.retain(|other| other != one && !said.get(at).is_some_and(|part| names(part, other)));
+                    present
+                        .retain(|other| other != one && !said.get(at).is_some_and(|part| names(part, other)));
                     if present.len() == before {
                         return Err(missing(one));
                     }
@@ -155,7 +159,9 @@ mod tests {
         assert_eq!(after.unwrap(), capabilities("http = [\"https://b.test\"]\nfs = [{ guest = \"/logs\" }]"));
         let error = remove(&before, &json!({"http": ["https://c.test"]})).unwrap_err();
         assert!(error.message.contains("\"https://b.test\"]"), "{error}");
-        assert!(remove(&before, &json!({"env": ["LANG"]})).unwrap_err().message.contains("nothing of the kind"));
+        assert!(
+            remove(&before, &json!({"env": ["LANG"]})).unwrap_err().message.contains("nothing of the kind")
+        );
     }
 
     #[test]

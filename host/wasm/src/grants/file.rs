@@ -94,7 +94,8 @@ pub fn grant_in_file(
 fn read(path: &Path) -> Result<Rows> {
     match fs::read_to_string(path) {
         Ok(text) => toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
+            let line =
+                error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
             failed(path, format!("line {line}: {}; correct or remove it", error.message().trim()))
         }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Rows::new()),

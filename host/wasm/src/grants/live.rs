@@ -31,9 +31,9 @@ impl Grants {
     pub(crate) fn exceeds(&self, present: &Self) -> bool {
         let (folders, names) = (present.folders(), present.granted_env());
         let covered = |mine: &super::Folder| {
-            folders.iter().any(|other| {
-                other.guest == mine.guest && other.host == mine.host && other.mode >= mine.mode
-            })
+            folders
+                .iter()
+                .any(|other| other.guest == mine.guest && other.host == mine.host && other.mode >= mine.mode)
         };
         !self.folders().iter().all(covered) || self.granted_env().iter().any(|name| !names.contains(name))
     }

@@ -141,7 +141,8 @@ impl WasmPlugins {
             let Some(entry) = entries.get(&name) else { continue };
             let history = entry.history.clone();
             let bundled = package.path.starts_with("(bundled)");
-            let kept = tokio::task::spawn_blocking(move || history.store(Some(&package).filter(|_| !bundled)));
+            let kept =
+                tokio::task::spawn_blocking(move || history.store(Some(&package).filter(|_| !bundled)));
             if let Err(error) = kept.await {
                 tracing::warn!(plugin = %name, %error, "a version of the plugin was not kept");
             }
@@ -156,7 +157,8 @@ impl WasmPlugins {
         let Some(failed) = entry.live.clone().filter(|live| live.key() == key) else { return };
         let Some(previous) = entry.previous.take() else { return };
         let version = &failed.info.version;
-        let reason = format!("{failures} of the first {calls} calls of version {version} failed by its own fault");
+        let reason =
+            format!("{failures} of the first {calls} calls of version {version} failed by its own fault");
         entry.history.refuse(key, reason.clone());
         let serving = previous.info.version.clone();
         self.replace(&plugin, entry, previous, false);

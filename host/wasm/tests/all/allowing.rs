@@ -17,8 +17,7 @@ const ASKS: &str = "\n[requests]\nenv = [\"PATH\"]\nprocess = [\"true\"]\n";
 /// The hostile plugin, asking for what the tests grant it.
 fn folder() -> Folder {
     let folder = Folder::with(&[]);
-    let manifest =
-        std::fs::read_to_string(apflow_testkit::plugins::dist("hostile/plugin.toml")).unwrap();
+    let manifest = std::fs::read_to_string(apflow_testkit::plugins::dist("hostile/plugin.toml")).unwrap();
     let about = manifest.split("[requests]").next().unwrap();
     folder.put("hostile/plugin.toml", format!("{about}{ASKS}"));
     folder.put("hostile/hostile.wasm", std::fs::read(apflow_testkit::plugins::component("hostile")).unwrap());
@@ -105,7 +104,10 @@ async fn the_grants_file_counts_before_the_configuration() {
     let plugins = open().await.unwrap();
     let policy = plugins.policy("hostile").await.unwrap();
     let both = json!({"env": [VARIABLE], "process": ["true"]});
-    assert_eq!((policy.origin.as_str(), policy.allowed, policy.effective), ("grants file", both.clone(), both));
+    assert_eq!(
+        (policy.origin.as_str(), policy.allowed, policy.effective),
+        ("grants file", both.clone(), both)
+    );
 
     // Somebody else has changed the file, as a command without a server does.
     std::fs::write(&file, "[hostile]\n").unwrap();

@@ -1,7 +1,7 @@
 //! The rows about single plugins: what they may do, and which version serves.
 
-use super::{Category, Door, Operation, Permission, document, plugins, read, schema, shape, system};
 use super::Reply;
+use super::{Category, Door, Operation, Permission, document, plugins, read, schema, shape, system};
 
 pub(super) const POLICY: Operation = Operation {
     name: "plugins.policy",
