@@ -9,7 +9,7 @@ use apflow_core::error::Result;
 use apflow_core::plugin::services::{PluginState, SecretSource};
 use apflow_core::plugin::{Catalog, FixedPlugins, PluginInfo, Plugins};
 use apflow_wasm::cases::CaseRunner;
-use apflow_wasm::{Checked, WasmOptions, WasmPlugins};
+use apflow_wasm::{Checked, VersionOptions, WasmOptions, WasmPlugins};
 
 use crate::bundled;
 use crate::config::{Config, Home};
@@ -73,6 +73,13 @@ fn options(config: &Config, clock: &Arc<dyn Clock>) -> WasmOptions {
         policies: config.plugins.clone(),
         max_instances: config.sandbox.max_instances,
         clock: Arc::clone(clock),
+        grants_file: config.sandbox.grants_file_or_default(&config.database),
+        versions: VersionOptions {
+            folder: config.sandbox.versions_folder_or_default(&config.database),
+            keep: config.sandbox.keep_versions as usize,
+            trial_calls: config.sandbox.rollback.calls,
+            trial_threshold: config.sandbox.rollback.threshold,
+        },
         ..WasmOptions::default()
     }
 }

@@ -2,8 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use apflow_core::error::TaskError;
-use apflow_core::plugin::{Catalog, Collector, Executor, Hook, Plugins};
+use apflow_core::error::{Error, TaskError};
+use apflow_core::plugin::{
+    Catalog, Collector, Executor, GrantChange, Hook, PluginInfo, PluginPolicy, PluginVersion, Plugins,
+};
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
@@ -78,6 +80,26 @@ impl Plugins for Joined {
 
     async fn reload(&self) -> Result<Map<String, Value>, TaskError> {
         self.components.reload().await
+    }
+
+    async fn policy(&self, plugin: &str) -> Result<PluginPolicy, Error> {
+        self.components.policy(plugin).await
+    }
+
+    async fn change_grants(&self, plugin: &str, change: GrantChange) -> Result<PluginPolicy, Error> {
+        self.components.change_grants(plugin, change).await
+    }
+
+    async fn history(&self, plugin: &str) -> Result<Vec<PluginVersion>, Error> {
+        self.components.history(plugin).await
+    }
+
+    async fn roll_back(&self, plugin: &str, version: Option<&str>) -> Result<PluginInfo, Error> {
+        self.components.roll_back(plugin, version).await
+    }
+
+    async fn unpin(&self, plugin: &str) -> Result<Map<String, Value>, Error> {
+        self.components.unpin(plugin).await
     }
 }
 

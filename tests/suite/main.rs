@@ -23,6 +23,7 @@ mod hostile;
 mod languages;
 mod limits;
 mod on_postgres;
+mod packages;
 mod peers;
 mod reload;
 mod schedules;

@@ -104,3 +104,92 @@ async fn swaps_under_load_lose_nothing() {
     let count = server.tasks("tasks.count", json!({})).await;
     assert_eq!((&count["completed"], &count["total"]), (&json!(2021), &json!(2021)), "{count}");
 }
+
+async fn versions(server: &Server) -> Value {
+    let (_, mut answer) = server.rpc("/system", "plugins.history", json!({"name": "noop_executor"})).await;
+    answer["result"]["versions"].take()
+}
+
+#[tokio::test]
+async fn a_version_that_served_before_is_published_again_and_stays_until_other_files_come() {
+    let swap = Swap::new();
+    let mut server =
+        Server::start(Setup { plugins: vec![swap.folder.path().into()], ..Setup::default() }).await;
+    let first = plugin(&server, "noop_executor").await["digest"].clone();
+    let component = shipped().join("noop_executor/noop_executor.wasm");
+    swap.replace(&touched(&component, 2));
+    let second = until(&server, "noop_executor", |plugin| plugin["digest"] != first).await["digest"].clone();
+    one(&server).await;
+
+    let (_, answer) = server.rpc("/system", "plugins.rollback", json!({"name": "noop_executor"})).await;
+    assert_eq!(answer["result"]["digest"], first, "{answer}");
+    assert!(first.as_str().unwrap().starts_with(one(&server).await.as_str().unwrap()));
+    let versions = versions(&server).await;
+    let flags = |at: usize| (versions[at]["serving"].clone(), versions[at]["pinned"].clone());
+    assert_eq!(
+        (flags(0), flags(1)),
+        ((json!(true), json!(true)), (json!(false), json!(false))),
+        "{versions}"
+    );
+    assert_eq!(versions[1]["calls"], 1, "{versions}");
+
+    server.rpc("/system", "system.plugins.reload", json!({})).await;
+    assert_eq!(plugin(&server, "noop_executor").await["digest"], first, "a look at the folders leaves it");
+    server.crash_and_restart().await;
+    let pinned = plugin(&server, "noop_executor").await;
+    assert_eq!(pinned["digest"], first, "a restart leaves it");
+    assert!(pinned["problem"].as_str().unwrap().contains("(pinned)"), "{pinned}");
+
+    let (_, answer) = server.rpc("/system", "plugins.unpin", json!({"name": "noop_executor"})).await;
+    assert_eq!(answer["result"]["loaded"], json!(["noop_executor"]), "{answer}");
+    assert_eq!(plugin(&server, "noop_executor").await["digest"], second);
+
+    server.rpc("/system", "plugins.rollback", json!({"name": "noop_executor"})).await;
+    swap.replace(&touched(&component, 3));
+    let third = until(&server, "noop_executor", |plugin| plugin["problem"].is_null()).await;
+    assert!(third["digest"] != first && third["digest"] != second, "other files end the pin: {third}");
+}
+
+#[tokio::test]
+async fn a_version_that_fails_is_rolled_back_by_itself_and_refused_until_its_bytes_change() {
+    let folder = tempfile::tempdir().unwrap();
+    copy_folder(&hostile().join("hostile"), &folder.path().join("hostile"));
+    let config = "[sandbox.rollback]\ncalls = 4\nthreshold = 0.5\n".to_owned();
+    let setup = Setup { plugins: vec![folder.path().into()], config, ..Setup::default() };
+    let mut server = Server::start(setup).await;
+    let component = hostile().join("hostile/hostile.wasm");
+    let replace = |mark| {
+        std::fs::write(folder.path().join(".new"), touched(&component, mark)).unwrap();
+        std::fs::rename(folder.path().join(".new"), folder.path().join("hostile/hostile.wasm")).unwrap();
+    };
+    let fail = async |server: &Server| {
+        server.run(json!([{"name": "a", "executor": "trap"}])).await;
+    };
+    let first = plugin(&server, "hostile").await["digest"].clone();
+    for _ in 0..5 {
+        fail(&server).await;
+    }
+    assert_eq!(plugin(&server, "hostile").await["digest"], first, "what replaces nothing is not on trial");
+
+    replace(1);
+    let second = until(&server, "hostile", |plugin| plugin["digest"] != first).await["digest"].clone();
+    // Refusals by the operator are failures of the task, and not of the plugin.
+    server.run(json!([{"name": "a", "executor": "spawn_denied"}])).await;
+    for _ in 0..3 {
+        fail(&server).await;
+    }
+    let rolled = until(&server, "hostile", |plugin| plugin["digest"] == first).await;
+    let problem = rolled["problem"].as_str().unwrap();
+    assert!(problem.contains("3 of the first 4 calls") && problem.contains("(rolled_back)"), "{problem}");
+    server.await_log("plugin was rolled back").await;
+
+    server.rpc("/system", "system.plugins.reload", json!({})).await;
+    assert_eq!(plugin(&server, "hostile").await["digest"], first);
+    server.crash_and_restart().await;
+    let after = plugin(&server, "hostile").await;
+    assert_eq!((&after["digest"], after["problem"].is_null()), (&first, false), "{after}");
+
+    replace(2);
+    let third = until(&server, "hostile", |plugin| plugin["problem"].is_null()).await;
+    assert!(third["digest"] != first && third["digest"] != second);
+}

@@ -12,12 +12,21 @@ use crate::harness::root;
 const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("apflow-core", &[], &[]),
     ("apflow-engine", &["apflow-core"], &["tokio"]),
+    ("apflow-packages", &[], &["oci-client", "reqwest", "tokio"]),
     ("apflow-store", &["apflow-core"], &["sqlx", "tokio"]),
     ("apflow-wasm", &["apflow-core"], &["wasmtime", "wasmtime-wasi", "wasmtime-wasi-http", "hyper", "tokio"]),
     ("apflow-server", &["apflow-core", "apflow-engine"], &["axum", "tokio"]),
     (
         "apflow-host",
-        &["apflow-core", "apflow-engine", "apflow-store", "apflow-toolchain", "apflow-wasm", "apflow-server"],
+        &[
+            "apflow-core",
+            "apflow-engine",
+            "apflow-packages",
+            "apflow-store",
+            "apflow-toolchain",
+            "apflow-wasm",
+            "apflow-server",
+        ],
         &["axum", "clap", "hyper", "tokio"],
     ),
     ("apflow-sdk", &[], &[]),
@@ -29,8 +38,18 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
 ];
 
 /// Crates that only the ones named in the table may use.
-const FENCED: &[&str] =
-    &["wasmtime", "wasmtime-wasi", "wasmtime-wasi-http", "sqlx", "axum", "clap", "hyper", "tokio"];
+const FENCED: &[&str] = &[
+    "wasmtime",
+    "wasmtime-wasi",
+    "wasmtime-wasi-http",
+    "sqlx",
+    "axum",
+    "clap",
+    "hyper",
+    "oci-client",
+    "reqwest",
+    "tokio",
+];
 
 #[test]
 fn dependencies_point_down() {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::clock::Timestamp;
-use crate::error::TaskError;
+use crate::error::{Error, TaskError};
 use crate::event::Event;
 use crate::id::{TaskId, TreeId};
 use crate::json::Json;
@@ -435,6 +435,59 @@ impl Catalog {
     }
 }
 
+/// A change of what the operator allows a plugin. Values are objects in the form of `[plugins.NAME.grants]`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum GrantChange {
+    /// Allow this, too.
+    Add(Value),
+    /// Allow this no longer.
+    Remove(Value),
+    /// Allow nothing.
+    RemoveAll,
+    /// Allow what the configuration says, whatever was changed since.
+    Reset,
+}
+
+/// Both sides' word on a plugin. The objects are in the form of `[plugins.NAME.grants]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PluginPolicy {
+    /// Name.
+    pub name: String,
+    /// What it asks for.
+    pub asked: Value,
+    /// What the operator allows.
+    pub allowed: Value,
+    /// What it may do: the part that both sides have.
+    pub effective: Value,
+    /// What it asks for and is not allowed.
+    pub unmet: Value,
+    /// Who says what is allowed: `nobody`, `shipped`, `configuration` or `grants file`.
+    pub origin: String,
+}
+
+/// A version of a plugin that has served.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PluginVersion {
+    /// Version.
+    pub version: String,
+    /// SHA-256 of the component in hex.
+    pub digest: String,
+    /// When it went live, the last time.
+    pub live_at: Timestamp,
+    /// Calls that have ended.
+    pub calls: u64,
+    /// How many of them the plugin failed: crashes, broken limits, answers against the contract.
+    pub failures: u64,
+    /// Whether it serves now.
+    pub serving: bool,
+    /// Whether it is held although the files say otherwise.
+    pub pinned: bool,
+    /// Why it is refused, if it is.
+    pub refused: Option<String>,
+    /// Whether its bytes are kept, so that it can be published again.
+    pub kept: bool,
+}
+
 /// Where the engine finds plugins.
 #[async_trait]
 pub trait Plugins: Send + Sync + fmt::Debug {
@@ -444,6 +497,38 @@ pub trait Plugins: Send + Sync + fmt::Debug {
     /// Looks at the plugin folders again and gives what changed, one line of text for each plugin:
     /// `{"loaded": [..], "removed": [..], "failed": [{"path", "error"}]}` as a JSON object.
     async fn reload(&self) -> Result<Map<String, Value>, TaskError>;
+
+    /// What a plugin asks for and what it is allowed.
+    async fn policy(&self, plugin: &str) -> Result<PluginPolicy, Error> {
+        Err(unmanaged(plugin))
+    }
+
+    /// Changes what a plugin is allowed, at once and for later starts. What is taken away is refused to running calls, too.
+    async fn change_grants(&self, plugin: &str, change: GrantChange) -> Result<PluginPolicy, Error> {
+        let _ = change;
+        Err(unmanaged(plugin))
+    }
+
+    /// The versions that have served, the newest first.
+    async fn history(&self, plugin: &str) -> Result<Vec<PluginVersion>, Error> {
+        Err(unmanaged(plugin))
+    }
+
+    /// Publishes a version that has served before: the one named (by version, or by the beginning of its digest), else the
+    /// one before the present. It stays until [`Plugins::unpin`], or until other files are there.
+    async fn roll_back(&self, plugin: &str, version: Option<&str>) -> Result<PluginInfo, Error> {
+        let _ = version;
+        Err(unmanaged(plugin))
+    }
+
+    /// Takes the files of a plugin again, whatever was rolled back or refused.
+    async fn unpin(&self, plugin: &str) -> Result<Map<String, Value>, Error> {
+        Err(unmanaged(plugin))
+    }
+}
+
+fn unmanaged(plugin: &str) -> Error {
+    Error::invalid_params("name", format!("'{plugin}' is not a plugin that is loaded from a component here"))
 }
 
 /// A fixed set of plugins, for embedders with native executors and for tests.

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use apflow_core::error::{Error, ErrorCode};
+use apflow_packages::PackageError;
 
 /// Exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +50,11 @@ impl Failure {
         Self { code: code.into(), message: message.into(), exit: Exit::Missing }
     }
 
+    /// The sentence, without the code.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Somebody stopped it before it was done.
     pub fn interrupted(message: impl Into<String>) -> Self {
         Self { code: "interrupted".into(), message: message.into(), exit: Exit::Interrupted }
@@ -80,6 +86,31 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self { code: error.code.to_string(), message: error.message, exit: exit_of(error.code) }
     }
+}
+
+impl From<PackageError> for Failure {
+    fn from(error: PackageError) -> Self {
+        let exit = match error {
+            PackageError::SourceInvalid { .. } | PackageError::BadKey { .. } => Exit::Usage,
+            PackageError::Unreachable { .. }
+            | PackageError::CutOff { .. }
+            | PackageError::TooSlow { .. }
+            | PackageError::File { .. } => Exit::Missing,
+            PackageError::TooLarge { .. }
+            | PackageError::DigestMismatch { .. }
+            | PackageError::Malformed { .. }
+            | PackageError::Unsigned { .. }
+            | PackageError::UnknownKey { .. }
+            | PackageError::BadSignature { .. }
+            | PackageError::NotInstalled { .. } => Exit::Failed,
+        };
+        Self { code: error.code().into(), message: capital(&error.to_string()), exit }
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 const fn exit_of(code: ErrorCode) -> Exit {

@@ -100,6 +100,11 @@ fn config_for(loaded: &Loaded, need: Need) -> apflow_host::Config {
         config.engine.max_concurrent_runs = 0;
     }
     if need == Need::Plugins {
+        let (sandbox, database) = (&mut config.sandbox, &config.database);
+        sandbox.grants_file = sandbox.grants_file_or_default(database).unwrap_or_default();
+        // A look at plugins begins no history where none is kept yet.
+        let versions = sandbox.versions_folder_or_default(database).filter(|folder| folder.is_dir());
+        sandbox.versions_folder = versions.unwrap_or_default();
         config.database.url = "sqlite::memory:".into();
     }
     config

@@ -12,7 +12,14 @@ use super::single;
 /// Secrets that webhooks refer to; found when they are needed.
 pub(crate) const SECRETS: &str = "APFLOW_WEBHOOK_";
 /// Variables that mean something outside this layer.
-const ELSEWHERE: &[&str] = &["APFLOW_CONFIG", "APFLOW_SERVER_URL", "APFLOW_BASE_URL"];
+const ELSEWHERE: &[&str] = &[
+    "APFLOW_CONFIG",
+    "APFLOW_SERVER_URL",
+    "APFLOW_BASE_URL",
+    "APFLOW_REGISTRY_USER",
+    "APFLOW_REGISTRY_PASSWORD",
+    "APFLOW_SIGNING_PASSWORD",
+];
 const ALLOW_COMMAND: &str = "APFLOW_STDIO_ALLOW_COMMAND";
 const COMMAND_WHITELIST: &str = "APFLOW_STDIO_COMMAND_WHITELIST";
 const ALLOW_PRIVATE_URLS: &str = "APFLOW_REST_ALLOW_PRIVATE_URLS";

@@ -93,7 +93,16 @@ fn resolve_paths(table: &mut Table, folder: &Path) {
         if let Some(Value::Array(folders)) = sandbox.get_mut("folders") {
             folders.iter_mut().for_each(join);
         }
-        sandbox.get_mut("cache").into_iter().for_each(join);
+        for key in ["cache", "grants_file", "versions_folder"] {
+            sandbox.get_mut(key).into_iter().for_each(join);
+        }
+    }
+    if let Some(Value::Table(packages)) = table.get_mut("packages")
+        && let Some(Value::Array(keys)) = packages.get_mut("keys")
+    {
+        // A key is a text, or the path of a file that has it.
+        let is_path = |key: &Value| key.as_str().is_some_and(|key| key.ends_with(".pub"));
+        keys.iter_mut().filter(|key| is_path(key)).for_each(join);
     }
     if let Some(Value::Table(webhooks)) = table.get_mut("webhooks") {
         webhooks.get_mut("secrets_folder").into_iter().for_each(join);

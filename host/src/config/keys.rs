@@ -1,5 +1,5 @@
 //! The list of keys that one value can set: their type and the variables of the environment that set them. Tables of
-//! policy and limits (`[plugins.NAME]`, `[sandbox.limits]`) are set in the file.
+//! policy and limits (`[plugins.NAME]`, `[sandbox.limits]`, `[sandbox.rollback]`) are set in the file.
 
 use std::path::PathBuf;
 
@@ -63,6 +63,14 @@ pub(super) const KEYS: &[Key] = &[
     key("sandbox.cache", Kind::Text, &[]),
     key("sandbox.watch", Kind::Switch, &[]),
     key("sandbox.max_instances", Kind::Number, &[]),
+    key("sandbox.grants_file", Kind::Text, &[]),
+    key("sandbox.versions_folder", Kind::Text, &[]),
+    key("sandbox.keep_versions", Kind::Number, &[]),
+    key("packages.keys", Kind::List, &[]),
+    key("packages.require_signature", Kind::Switch, &[]),
+    key("packages.plain_http", Kind::List, &[]),
+    key("packages.max_bytes", Kind::Number, &[]),
+    key("packages.timeout_seconds", Kind::Number, &[]),
     key("server.host", Kind::Text, &["APFLOW_API_HOST", "API_HOST"]),
     key("server.port", Kind::Number, &["APFLOW_API_PORT", "API_PORT"]),
     key("server.max_body_bytes", Kind::Number, &[]),

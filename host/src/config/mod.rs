@@ -9,6 +9,7 @@ mod file;
 mod keys;
 mod limits;
 mod log;
+mod packages;
 mod sandbox;
 mod server;
 mod webhooks;
@@ -30,8 +31,9 @@ pub use engine::EngineConfig;
 pub use events::EventsConfig;
 pub use limits::{GateConfig, LimitsConfig};
 pub use log::{LogConfig, LogFormat};
+pub use packages::PackagesConfig;
 pub(crate) use sandbox::Home;
-pub use sandbox::SandboxConfig;
+pub use sandbox::{RollbackConfig, SandboxConfig};
 pub use server::ServerConfig;
 pub use webhooks::WebhooksConfig;
 
@@ -54,6 +56,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Where plugins are found and what they may use at most.
     pub sandbox: SandboxConfig,
+    /// Where plugins may be installed from.
+    pub packages: PackagesConfig,
     /// What single plugins are allowed, by name.
     pub plugins: BTreeMap<String, PluginPolicy>,
     /// Where the server listens.
@@ -74,6 +78,7 @@ impl Config {
         self.webhooks.check()?;
         self.limits.check()?;
         self.sandbox.check()?;
+        self.packages.check()?;
         self.server.check()?;
         self.log.check()
     }

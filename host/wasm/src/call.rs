@@ -97,6 +97,16 @@ pub(crate) enum Failed {
     Host(TaskError),
 }
 
+impl Failed {
+    /// The host's word on the plugin; what the guest says of itself is no failure of the plugin.
+    pub fn by_host(&self) -> Option<&TaskError> {
+        match self {
+            Self::Host(error) => Some(error),
+            Self::Guest(_) => None,
+        }
+    }
+}
+
 /// An instance that is not in a call.
 pub(crate) struct Live {
     store: Store<GuestState>,
@@ -224,7 +234,9 @@ async fn perform(
     let deadline = Instant::now() + limit;
     let call = Call { usage, deadline, run, task, attempt, processes: 0, net: NetUse::default(), admission };
     let pool = plugin.pool(&request);
-    let mut live = match pool.take(tree.as_ref()) {
+    // One that sees folders or variables that are granted no longer is not used again.
+    let idle = pool.take(tree.as_ref()).filter(|idle| idle.store.data().is_current());
+    let mut live = match idle {
         Some(mut idle) => {
             idle.store.data_mut().begin(call);
             idle.store.set_epoch_deadline(1);

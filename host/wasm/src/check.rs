@@ -231,6 +231,7 @@ mod tests {
             path: String::new(),
             loaded_at: Timestamp::default(),
             problem: None,
+            unset: Vec::new(),
         };
         imports_and_requests(&info).into_iter().map(|finding| finding.code).collect()
     }

@@ -21,6 +21,9 @@ pub enum Problem {
     /// The sandbox or the file watcher cannot be set up on this machine.
     #[error("the sandbox cannot be set up: {0}")]
     Sandbox(String),
+    /// The grants file cannot be used.
+    #[error("{0}")]
+    Grants(String),
     /// A file or folder cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(String),
@@ -81,6 +84,22 @@ pub enum Problem {
         /// What came back.
         problem: String,
     },
+    /// Somebody rolled it back.
+    #[error(
+        "version {version} was put in its place by a rollback; other files end that, and so does `apflow plugin unpin`"
+    )]
+    Pinned {
+        /// The version that serves.
+        version: String,
+    },
+    /// It failed its trial.
+    #[error(
+        "this version is not used: {reason}; install another, or try it again with `apflow plugin unpin`"
+    )]
+    RolledBack {
+        /// What happened.
+        reason: String,
+    },
     /// Another plugin has an executor of the same id.
     #[error(
         "executor `{id}` belongs to plugin `{owner}` already; rename it or remove one of the two plugins"
@@ -98,6 +117,7 @@ impl Problem {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Sandbox(_) => "sandbox_unavailable",
+            Self::Grants(_) => "grants_file",
             Self::Unreadable(_) => "unreadable",
             Self::Missing => "component_missing",
             Self::NotAComponent(_) => "not_a_component",
@@ -110,6 +130,8 @@ impl Problem {
             Self::NameMismatch { .. } => "name_mismatch",
             Self::KindMismatch { .. } => "kind_mismatch",
             Self::Describe { .. } => "describe_failed",
+            Self::Pinned { .. } => "pinned",
+            Self::RolledBack { .. } => "rolled_back",
             Self::DuplicateExecutor { .. } => "duplicate_executor",
         }
     }

@@ -48,6 +48,13 @@ pub(crate) fn explain(
             let calls = limits.host_calls;
             return limit(identity, "host_call_limit", "called the host too often", "host_calls", calls);
         }
+        Some(Ended::Revoked) => {
+            let message = format!(
+                "Plugin '{}' was ended: a folder or variable that it had was revoked while it ran",
+                identity.name
+            );
+            TaskError::new(FailureKind::Permanent, "grants_revoked", message)
+        }
         None => refused_memory(identity, usage)
             .or_else(|| too_much_data(error, identity))
             .unwrap_or_else(|| crash(error, identity)),

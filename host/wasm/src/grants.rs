@@ -4,7 +4,10 @@
 
 mod capabilities;
 mod denied;
+pub(crate) mod edit;
+mod file;
 mod http_rule;
+mod live;
 mod net_rule;
 mod network_rule;
 mod pattern;
@@ -25,7 +28,10 @@ use url::{Host, Url};
 
 pub use capabilities::{Capabilities, EnvName, Folder, Mode};
 pub use denied::{Capability, Denied, Missing};
+pub(crate) use file::GrantsFile;
+pub use file::grant_in_file;
 pub use http_rule::{HttpRule, Scheme};
+pub(crate) use live::LiveGrants;
 pub use net_rule::{NetRule, Transport};
 pub use network_rule::{NetworkRule, NetworkTarget};
 pub use pattern::{HostPattern, parse_host};
@@ -36,7 +42,7 @@ pub use unix_rule::UnixRule;
 
 use crate::guard::{self, Reserved};
 
-/// Both sides' word on one plugin. Immutable: a changed policy is a new value, and calls keep the one they began with.
+/// Both sides' word on one plugin. Immutable: a changed policy is a new value, and each check is made by the present one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grants {
     plugin: String,

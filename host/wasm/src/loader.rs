@@ -17,13 +17,14 @@ use crate::cache::Cache;
 use crate::call::{Circumstances, Reply, Request};
 use crate::describe;
 use crate::error::{Problem, WasmError};
-use crate::grants::{Grants, Isolation, PluginPolicy};
+use crate::grants::{Grants, GrantsFile, Isolation, LiveGrants, PluginPolicy};
 use crate::http::HttpClient;
 use crate::limits::Limits;
 use crate::linker;
 use crate::manifest::Manifest;
 use crate::plugin::{Code, CollectorExports, ExecutorExports, Exports, HooksExports, Loaded, Plugin, Pools};
 use crate::pool::Sharing;
+use crate::record::Record;
 use crate::sandbox::Sandbox;
 use crate::settings::Settings;
 use crate::source::Package;
@@ -41,6 +42,8 @@ pub(crate) struct Loader {
     pub limits: Limits,
     /// The operator's word on single plugins.
     pub policies: BTreeMap<String, PluginPolicy>,
+    /// What was granted and revoked since.
+    pub grants: GrantsFile,
     /// The way out.
     pub http: Arc<HttpClient>,
     /// What the host does for plugins beside.
@@ -110,7 +113,10 @@ impl Loader {
         let Compiled { package, imports, code } = compiled;
         let kinds = code.exports.kinds();
         let said = manifest.as_ref().map(|manifest| check_kinds(manifest, &kinds)).transpose()?;
-        let policy = PluginPolicy::of(name, &self.policies);
+        let mut policy = PluginPolicy::of(name, &self.policies);
+        if let Some(own) = self.grants.of(name) {
+            policy.grants = own;
+        }
         let requested = manifest.as_ref().map(|manifest| manifest.requests.clone()).unwrap_or_default();
         let grants = Grants::new(name, requested, policy.grants.clone());
         let known = manifest.as_ref().map(|manifest| manifest.settings.clone()).unwrap_or_default();
@@ -120,7 +126,7 @@ impl Loader {
             version: said.unwrap_or_else(|| "0.0.0".into()),
             digest: package.digest.chars().take(16).collect(),
             limits: self.limits.with(&policy.limits),
-            grants: Arc::new(grants),
+            grants: LiveGrants::new(grants),
             settings,
             http: Arc::clone(&self.http),
             time: None,
@@ -132,10 +138,12 @@ impl Loader {
         let gate = Arc::new(Semaphore::new(identity.limits.concurrent_calls.max(1) as usize));
         let pools = Pools::new(sharing(&policy), policy.reuse);
         let sandbox = Arc::clone(&self.sandbox);
-        let plugin = Arc::new(Plugin { identity: Arc::new(identity), sandbox, code, pools, gate });
+        let record = Record::default();
+        let plugin = Arc::new(Plugin { identity: Arc::new(identity), sandbox, code, pools, gate, record });
         let Described { executors, subscriptions, collects } = described;
         let manifest_digest = manifest_digest(&package);
-        Ok(Loaded { plugin, executors, subscriptions, collects, hooks: policy.hooks, info, manifest_digest })
+        let (hooks, package) = (policy.hooks, Some(package));
+        Ok(Loaded { plugin, executors, subscriptions, collects, hooks, info, manifest_digest, package })
     }
 
     /// Asks everything that is asked once, with tight limits and nothing granted.
@@ -145,7 +153,7 @@ impl Loader {
             version: identity.version.clone(),
             digest: identity.digest.clone(),
             limits: identity.limits.for_describe(),
-            grants: Arc::new(Grants::nothing(identity.name.clone())),
+            grants: LiveGrants::new(Grants::nothing(identity.name.clone())),
             settings: Settings::default(),
             http: Arc::clone(&identity.http),
             time: None,
@@ -158,6 +166,7 @@ impl Loader {
             code: code.clone(),
             pools: Pools::new(Some(Sharing::None), None),
             gate: Arc::new(Semaphore::new(1)),
+            record: Record::default(),
         });
         if let Err(error) = ask(&plugin, Request::Check, "the component").await {
             let Problem::Describe { problem, .. } = error else { return Err(error) };
@@ -191,7 +200,7 @@ impl Loader {
         imports: Vec<String>,
         described: &Described,
     ) -> PluginInfo {
-        let grants = &identity.grants;
+        let grants = identity.grants.get();
         let value = |side| serde_json::to_value(side).unwrap_or(Value::Null);
         let points = described.subscriptions.iter().flatten().map(|one| one.point.as_str().to_owned());
         PluginInfo {

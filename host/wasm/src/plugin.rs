@@ -10,8 +10,11 @@ use tokio::sync::Semaphore;
 use wasmtime::component::{ComponentExportIndex, InstancePre};
 
 use crate::grants::HookPolicy;
+use crate::history::Key;
 use crate::pool::{Pool, Sharing};
+use crate::record::Record;
 use crate::sandbox::Sandbox;
+use crate::source::Package;
 use crate::state::{GuestState, Identity};
 
 /// A plugin that can be called.
@@ -26,6 +29,8 @@ pub(crate) struct Plugin {
     pub pools: Pools,
     /// Admits `limits.concurrent_calls` calls.
     pub gate: Arc<Semaphore>,
+    /// How its calls ended.
+    pub record: Record,
 }
 
 /// Code that can be instantiated.
@@ -111,6 +116,13 @@ impl Pools {
     }
 }
 
+impl Pools {
+    /// Lets go of idle instances: nobody calls the plugin for now.
+    pub fn clear(&self) {
+        [&self.executor, &self.hooks, &self.collector].into_iter().for_each(Pool::clear);
+    }
+}
+
 impl Plugin {
     /// The same code for somebody else, with no instances of the old one. Without `sharing` instances are shared as kinds
     /// usually do.
@@ -122,6 +134,7 @@ impl Plugin {
             code: self.code.clone(),
             pools: Pools::new(sharing, None),
             gate,
+            record: Record::default(),
         })
     }
 }
@@ -149,4 +162,19 @@ pub(crate) struct Loaded {
     pub info: PluginInfo,
     /// Digest of `plugin.toml`, to notice changes.
     pub manifest_digest: String,
+    /// What it was made of, until that is kept.
+    pub package: Option<Package>,
+}
+
+impl Loaded {
+    /// Which version it is.
+    pub fn key(&self) -> Key {
+        Key { digest: self.info.digest.clone(), manifest: self.manifest_digest.clone() }
+    }
+
+    /// For listings, with what the operator allows at present.
+    pub fn listed(&self, problem: Option<String>) -> PluginInfo {
+        let granted = serde_json::to_value(self.plugin.identity.grants.get().allowed()).unwrap_or_default();
+        PluginInfo { problem, granted, ..self.info.clone() }
+    }
 }

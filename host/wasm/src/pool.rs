@@ -65,6 +65,12 @@ impl Pool {
         idle.remove(place).map(|(_, live)| live)
     }
 
+    /// Drops all idle instances.
+    pub fn clear(&self) {
+        let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(idle);
+    }
+
     /// Keeps an instance that has served `tree` well, if it may serve again.
     pub fn give_back(&self, tree: Option<&TreeId>, live: Live) {
         let reuse = match self.sharing {

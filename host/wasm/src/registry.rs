@@ -1,33 +1,42 @@
 //! All plugins of a host: loads what the folders hold, keeps what works, reports what does not, and publishes each
 //! change as a whole new snapshot. Whoever has a snapshot keeps it; old versions go when the last call lets go of them.
 
+mod allowing;
+mod versions;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use apflow_core::clock::{Clock, SystemClock};
-use apflow_core::error::TaskError;
+use apflow_core::error::{Error, TaskError};
 use apflow_core::plugin::services::{NoServices, PluginState, SecretSource};
-use apflow_core::plugin::{Catalog, Collector, Executor, Hook, PluginInfo, Plugins};
+use apflow_core::plugin::{
+    Catalog, Collector, Executor, GrantChange, Hook, PluginInfo, PluginPolicy, PluginVersion, Plugins,
+};
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{Mutex, watch};
 
 use crate::adapter::{PluginCollector, PluginExecutor, PluginHook};
 use crate::cache::Cache;
 use crate::error::{Problem, WasmError};
-use crate::grants::PluginPolicy;
+use crate::grants::GrantsFile;
+use crate::history::History;
 use crate::http::{HttpClient, HttpClientOptions};
 use crate::limits::Limits;
 use crate::linker;
-use crate::loader::{Loader, manifest_digest, name_for};
+use crate::loader::{Loader, name_for};
 use crate::net::NetClient;
 use crate::plugin::Loaded;
+use crate::record::Failing;
 use crate::sandbox::Sandbox;
 use crate::source::{BundledPlugin, Package, Source, scan, source_at};
 use crate::state::Services;
 use crate::watch::Watcher;
+use versions::Chosen;
 
 /// What a set of plugins is made of.
 #[derive(Debug, Clone)]
@@ -41,7 +50,7 @@ pub struct WasmOptions {
     /// Limits of every call.
     pub limits: Limits,
     /// What the operator says about single plugins, by name.
-    pub policies: BTreeMap<String, PluginPolicy>,
+    pub policies: BTreeMap<String, crate::grants::PluginPolicy>,
     /// Whether changed files are loaded by themselves.
     pub watch: bool,
     /// Instances at the same time, of all plugins together; more calls wait.
@@ -52,6 +61,29 @@ pub struct WasmOptions {
     pub state: Arc<dyn PluginState>,
     /// Where the values of secrets come from.
     pub secrets: Arc<dyn SecretSource>,
+    /// Where grants that change are kept; without it they last as long as the host.
+    pub grants_file: Option<PathBuf>,
+    /// What becomes of versions that are replaced.
+    pub versions: VersionOptions,
+}
+
+/// What becomes of versions that are replaced.
+#[derive(Debug, Clone)]
+pub struct VersionOptions {
+    /// Where the versions that have served are kept; without it they cannot be published again after a restart.
+    pub folder: Option<PathBuf>,
+    /// How many of a plugin.
+    pub keep: usize,
+    /// The first calls of a version that has replaced another are its trial; 0: there is none.
+    pub trial_calls: u32,
+    /// The share of them, from 0 to 1, that it may fail before the other is published again.
+    pub trial_threshold: f64,
+}
+
+impl Default for VersionOptions {
+    fn default() -> Self {
+        Self { folder: None, keep: 5, trial_calls: 20, trial_threshold: 0.5 }
+    }
 }
 
 impl Default for WasmOptions {
@@ -67,6 +99,8 @@ impl Default for WasmOptions {
             clock: Arc::new(SystemClock),
             state: Arc::new(NoServices),
             secrets: Arc::new(NoServices),
+            grants_file: None,
+            versions: VersionOptions::default(),
         }
     }
 }
@@ -80,6 +114,9 @@ pub struct WasmPlugins {
     entries: Mutex<BTreeMap<String, Entry>>,
     catalog: RwLock<Arc<Catalog>>,
     generation: watch::Sender<u64>,
+    versions: VersionOptions,
+    /// Where versions that fail their trial are reported.
+    failing: UnboundedSender<Failing>,
     watcher: std::sync::Mutex<Option<Watcher>>,
 }
 
@@ -89,6 +126,18 @@ struct Entry {
     path: PathBuf,
     live: Option<Arc<Loaded>>,
     problem: Option<WasmError>,
+    history: History,
+    /// What served before, to be published again if the present version fails its trial.
+    previous: Option<Arc<Loaded>>,
+}
+
+/// What loading one name gave.
+#[derive(Debug)]
+enum Load {
+    /// What is live is what should be.
+    Same,
+    /// A version to publish.
+    New(Box<Loaded>),
 }
 
 /// What loading changed, by name.
@@ -97,6 +146,8 @@ struct Changes {
     loaded: Vec<String>,
     removed: Vec<String>,
     failed: Vec<WasmError>,
+    /// What went live, to be kept.
+    packages: Vec<(String, Package)>,
 }
 
 impl fmt::Debug for WasmPlugins {
@@ -112,28 +163,20 @@ impl WasmPlugins {
     /// # Errors
     /// If the sandbox cannot be set up or a folder cannot be read.
     pub async fn open(options: WasmOptions) -> Result<Arc<Self>, WasmError> {
-        let WasmOptions {
-            folders,
-            bundled,
-            cache,
-            limits,
-            policies,
-            watch,
-            max_instances,
-            clock,
-            state,
-            secrets,
-        } = options;
+        let WasmOptions { folders, bundled, cache, limits, policies, watch, max_instances, clock, .. } =
+            options;
+        let grants = GrantsFile::open(options.grants_file).map_err(|error| Problem::Grants(error.message))?;
         let folders = folders.iter().map(|folder| absolute(folder)).collect::<Result<Vec<_>, _>>()?;
         let sandbox = Sandbox::new(max_instances)?;
         let linker = linker::linker(sandbox.engine())?;
         let cache = cache.and_then(|folder| open_cache(&folder, sandbox.fingerprint()));
-        let way_out = HttpClientOptions { secrets, ..HttpClientOptions::default() };
+        let way_out = HttpClientOptions { secrets: options.secrets, ..HttpClientOptions::default() };
         let no_tls = |error| Problem::Sandbox(format!("no TLS: {error}"));
         let net = Arc::new(NetClient::new(&way_out).map_err(no_tls)?);
         let http = Arc::new(HttpClient::new(way_out).map_err(no_tls)?);
-        let services = Services { state, net };
-        let loader = Loader { sandbox, linker, cache, limits, policies, http, services, clock };
+        let services = Services { state: options.state, net };
+        let loader = Loader { sandbox, linker, cache, limits, policies, grants, http, services, clock };
+        let (failing, failed) = unbounded_channel();
         let plugins = Arc::new(Self {
             folders,
             bundled,
@@ -141,6 +184,8 @@ impl WasmPlugins {
             entries: Mutex::default(),
             catalog: RwLock::default(),
             generation: watch::Sender::new(0),
+            versions: options.versions,
+            failing,
             watcher: std::sync::Mutex::default(),
         });
         if watch {
@@ -149,6 +194,7 @@ impl WasmPlugins {
             *plugins.watcher.lock().unwrap_or_else(PoisonError::into_inner) = Some(watcher);
         }
         plugins.refresh(None).await?;
+        versions::listen(&plugins, failed);
         Ok(plugins)
     }
 
@@ -191,6 +237,8 @@ impl WasmPlugins {
         only: Option<&BTreeSet<String>>,
     ) -> Result<Map<String, Value>, WasmError> {
         let mut entries = self.entries.lock().await;
+        // Commands without a server change the grants, too.
+        self.reread_grants(&mut entries)?;
         let mut found = scan(&self.bundled, &self.folders)?;
         let concerned = |name: &String| only.is_none_or(|only| only.contains(name));
         found.retain(|name, _| concerned(name));
@@ -202,38 +250,25 @@ impl WasmPlugins {
             changes.removed.push(name);
         }
         let before = problems(&entries);
-        let packages = self.read_changed(&entries, found).await;
-        let loads = packages.into_iter().map(|(name, path, package)| async {
-            let loaded = match package {
+        let loads = self.choose(&mut entries, found).await.into_iter().map(|(name, path, chosen)| async {
+            let loaded = match chosen {
                 Err(error) => Err(error),
-                Ok(None) => Ok(None),
-                Ok(Some(package)) => self.loader.load(&name, package).await.map(Some),
+                Ok(Chosen { package: None, instead }) => Ok((Load::Same, instead)),
+                Ok(Chosen { package: Some(package), instead }) => {
+                    let loaded = self.loader.load(&name, package).await;
+                    loaded.map(|loaded| (Load::New(Box::new(loaded)), instead))
+                }
             };
             (name, path, loaded)
         });
         for (name, path, loaded) in futures::future::join_all(loads).await {
-            accept(&mut entries, name, path, loaded, &mut changes);
+            self.accept(&mut entries, name, path, loaded, &mut changes);
         }
         if !changes.loaded.is_empty() || !changes.removed.is_empty() || before != problems(&entries) {
             self.publish(&entries);
         }
+        self.keep(&entries, &mut changes).await;
         Ok(changes.report())
-    }
-
-    /// Reads what was found; `None` for what is live already.
-    async fn read_changed(
-        &self,
-        entries: &BTreeMap<String, Entry>,
-        found: BTreeMap<String, Source>,
-    ) -> Vec<(String, PathBuf, Result<Option<Package>, WasmError>)> {
-        let reads = found.into_iter().map(|(name, source)| async {
-            let path = source.path();
-            let live = entries.get(&name).and_then(|entry| entry.live.as_ref());
-            let package =
-                read(source).await.map(|package| Some(package).filter(|package| !is_live(live, package)));
-            (name, path, package)
-        });
-        futures::future::join_all(reads).await
     }
 
     fn publish(&self, entries: &BTreeMap<String, Entry>) {
@@ -256,41 +291,65 @@ impl Plugins for WasmPlugins {
     async fn reload(&self) -> Result<Map<String, Value>, TaskError> {
         Ok(self.refresh(None).await?)
     }
+
+    async fn policy(&self, plugin: &str) -> Result<PluginPolicy, Error> {
+        self.policy_of(plugin).await
+    }
+
+    async fn change_grants(&self, plugin: &str, change: GrantChange) -> Result<PluginPolicy, Error> {
+        self.change_grants_of(plugin, change).await
+    }
+
+    async fn history(&self, plugin: &str) -> Result<Vec<PluginVersion>, Error> {
+        self.versions_of(plugin).await
+    }
+
+    async fn roll_back(&self, plugin: &str, version: Option<&str>) -> Result<PluginInfo, Error> {
+        self.roll_back_to(plugin, version).await
+    }
+
+    async fn unpin(&self, plugin: &str) -> Result<Map<String, Value>, Error> {
+        self.unpin_files(plugin).await
+    }
 }
 
-/// Takes one load's outcome into `entries`. A failure leaves what is live.
-fn accept(
-    entries: &mut BTreeMap<String, Entry>,
-    name: String,
-    path: PathBuf,
-    loaded: Result<Option<Loaded>, WasmError>,
-    changes: &mut Changes,
-) {
-    let loaded = loaded.and_then(|loaded| match &loaded {
-        Some(new) => check_owners(entries, &name, new).map(|()| loaded),
-        None => Ok(None),
-    });
-    let entry = entries.entry(name.clone()).or_default();
-    entry.path = path;
-    match loaded {
-        Ok(None) => entry.problem = None,
-        Ok(Some(loaded)) => {
-            let (version, digest) = (&loaded.info.version, &loaded.plugin.identity.digest);
-            tracing::info!(plugin = %name, %version, %digest, "plugin is live");
-            warn_unmet(&loaded);
-            if !loaded.info.unset.is_empty() {
-                let unset = loaded.info.unset.join(", ");
-                tracing::info!(plugin = %name, %unset, "the plugin is not used before plugins.{name}.settings has what it needs");
+impl WasmPlugins {
+    /// Takes one load's outcome into `entries`. A failure leaves what is live.
+    fn accept(
+        &self,
+        entries: &mut BTreeMap<String, Entry>,
+        name: String,
+        path: PathBuf,
+        loaded: Result<(Load, Option<WasmError>), WasmError>,
+        changes: &mut Changes,
+    ) {
+        let loaded = loaded.and_then(|loaded| match &loaded.0 {
+            Load::New(new) => check_owners(entries, &name, new).map(|()| loaded),
+            Load::Same => Ok(loaded),
+        });
+        let Some(entry) = entries.get_mut(&name) else { return };
+        entry.path = path;
+        match loaded {
+            Ok((Load::Same, instead)) => entry.problem = instead,
+            Ok((Load::New(mut loaded), instead)) => {
+                let (version, digest) = (&loaded.info.version, &loaded.plugin.identity.digest);
+                tracing::info!(plugin = %name, %version, %digest, "plugin is live");
+                warn_unmet(&loaded);
+                if !loaded.info.unset.is_empty() {
+                    let unset = loaded.info.unset.join(", ");
+                    tracing::info!(plugin = %name, %unset, "the plugin is not used before plugins.{name}.settings has what it needs");
+                }
+                changes.packages.extend(loaded.package.take().map(|package| (name.clone(), package)));
+                self.replace(&name, entry, Arc::new(*loaded), instead.is_none());
+                entry.problem = instead;
+                changes.loaded.push(name);
             }
-            entry.live = Some(Arc::new(loaded));
-            entry.problem = None;
-            changes.loaded.push(name);
-        }
-        Err(error) => {
-            let serving = entry.live.as_ref().map(|live| live.info.version.as_str()).unwrap_or("none");
-            tracing::error!(plugin = %name, code = error.code(), serving, "plugin was not loaded: {error}");
-            changes.failed.push(error.clone());
-            entry.problem = Some(error);
+            Err(error) => {
+                let serving = entry.live.as_ref().map(|live| live.info.version.as_str()).unwrap_or("none");
+                tracing::error!(plugin = %name, code = error.code(), serving, "plugin was not loaded: {error}");
+                changes.failed.push(error.clone());
+                entry.problem = Some(error);
+            }
         }
     }
 }
@@ -308,20 +367,12 @@ fn check_owners(entries: &BTreeMap<String, Entry>, name: &str, new: &Loaded) -> 
 }
 
 fn warn_unmet(loaded: &Loaded) {
-    let grants = &loaded.plugin.identity.grants;
+    let grants = loaded.plugin.identity.grants.get();
     let unmet = grants.unmet();
     if !unmet.is_empty() {
         let unmet = serde_json::to_string(&unmet).unwrap_or_default();
         tracing::warn!(plugin = grants.plugin(), %unmet, "the plugin asks for more than the operator allows");
     }
-}
-
-fn is_live(live: Option<&Arc<Loaded>>, package: &Package) -> bool {
-    live.is_some_and(|live| {
-        live.info.digest == package.digest
-            && live.manifest_digest == manifest_digest(package)
-            && live.info.path == package.path.display().to_string()
-    })
 }
 
 fn problems(entries: &BTreeMap<String, Entry>) -> Vec<(String, Option<WasmError>)> {
@@ -336,7 +387,7 @@ fn catalog(entries: &BTreeMap<String, Entry>) -> Catalog {
             catalog.plugins.push(unloaded(name, &entry.path, problem));
             continue;
         };
-        catalog.plugins.push(PluginInfo { problem, ..live.info.clone() });
+        catalog.plugins.push(live.listed(problem));
         if !live.info.unset.is_empty() {
             continue;
         }

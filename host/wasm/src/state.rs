@@ -16,7 +16,7 @@ use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 use crate::call::Admission;
 use crate::capability::NetUse;
 use crate::clocks::{Steps, Wall};
-use crate::grants::{Grants, Mode};
+use crate::grants::{Grants, LiveGrants, Mode};
 use crate::http::HttpClient;
 use crate::limits::Limits;
 use crate::net::NetClient;
@@ -36,7 +36,7 @@ pub(crate) struct Identity {
     /// Limits of every call.
     pub limits: Limits,
     /// What it may do.
-    pub grants: Arc<Grants>,
+    pub grants: LiveGrants,
     /// What the operator has set for it.
     pub settings: Settings,
     /// The way out; one for all plugins.
@@ -87,6 +87,9 @@ pub(crate) enum Ended {
     /// The guest has called the host too often.
     #[error("too many calls to the host")]
     HostCalls,
+    /// It holds a folder or a variable that is granted no longer.
+    #[error("a grant was revoked")]
+    Revoked,
 }
 
 /// The data of an instance's store.
@@ -106,6 +109,8 @@ pub(crate) struct GuestState {
 struct Wasi {
     ctx: WasiCtx,
     output: Arc<Captured>,
+    /// What its folders and variables were granted by.
+    grants: Arc<Grants>,
 }
 
 impl GuestState {
@@ -127,6 +132,12 @@ impl GuestState {
         self.call = call;
     }
 
+    /// Whether the instance sees the folders and variables that one would see that begins now.
+    pub fn is_current(&self) -> bool {
+        let present = self.identity.grants.get();
+        self.wasi.as_ref().is_none_or(|wasi| wasi.grants.sets_up_like(&present))
+    }
+
     /// Counts a call from guest to host.
     pub fn enter(&mut self) -> Result<(), Ended> {
         let calls = self.call.usage.add_host_call();
@@ -142,6 +153,12 @@ impl GuestState {
         if self.call.usage.host_calls() > self.identity.limits.host_calls {
             return Err(Ended::HostCalls.into());
         }
+        let present = self.identity.grants.get();
+        let set_up =
+            self.wasi.as_ref().map(|wasi| &wasi.grants).filter(|grants| !Arc::ptr_eq(grants, &present));
+        if set_up.is_some_and(|grants| grants.exceeds(&present)) {
+            return Err(Ended::Revoked.into());
+        }
         Ok(UpdateDeadline::Yield(1))
     }
 }
@@ -150,14 +167,14 @@ impl Wasi {
     fn new(identity: &Identity, call: &Call) -> Box<Self> {
         let output = Arc::new(Captured::default());
         call.usage.capture(&output);
-        Box::new(Self { ctx: wasi_ctx(identity, &output), output })
+        let grants = identity.grants.get();
+        Box::new(Self { ctx: wasi_ctx(identity, &grants, &output), output, grants })
     }
 }
 
 /// Clocks and random numbers for all; settings as set; variables and folders as granted; sockets for none (they are there, because
 /// interpreters import them, and refuse every address).
-fn wasi_ctx(identity: &Identity, output: &Arc<Captured>) -> WasiCtx {
-    let grants = &identity.grants;
+fn wasi_ctx(identity: &Identity, grants: &Grants, output: &Arc<Captured>) -> WasiCtx {
     let mut builder = WasiCtx::builder();
     if let Some(time) = identity.time {
         builder.wall_clock(Wall(time)).monotonic_clock(Steps::default());

@@ -57,23 +57,38 @@ pub fn install_postgres() -> Result<()> {
     if packaged || probe(Command::new("initdb").arg("--version")).is_some() {
         return Ok(());
     }
+    install(&["postgresql"])
+}
+
+/// Installs the registry and the signing program that packages are tested with, if they are missing and can be installed here.
+fn install_package_tools() -> Result<()> {
+    let missing: Vec<&str> = [("docker-registry", "--version"), ("minisign", "-v")]
+        .into_iter()
+        .filter(|(program, version)| probe(Command::new(program).arg(version)).is_none())
+        .map(|(program, _)| program)
+        .collect();
+    if missing.is_empty() { Ok(()) } else { install(&missing) }
+}
+
+/// Debian's packages.
+fn install(packages: &[&str]) -> Result<()> {
+    let names = packages.join(" ");
     let is_root = probe(Command::new("id").arg("-u")).is_some_and(|id| id.trim() == "0");
     if !is_root || probe(Command::new("apt-get").arg("--version")).is_none() {
-        bail!(
-            "PostgreSQL is missing (initdb): install its server, on Debian with: sudo apt-get install postgresql"
-        );
+        bail!("{names} is missing: install it, on Debian with: sudo apt-get install {names}");
     }
-    say("installing PostgreSQL");
+    say(&format!("installing {names}"));
     let mut update = Command::new("apt-get");
     run_quietly(update.args(["update", "-q"]))?;
     let mut install = Command::new("apt-get");
-    run_quietly(install.env("DEBIAN_FRONTEND", "noninteractive").args(["install", "-qy", "postgresql"]))
+    run_quietly(install.env("DEBIAN_FRONTEND", "noninteractive").args(["install", "-qy"]).args(packages))
 }
 
 fn tests(layout: &Layout, options: &Options, failures: &mut Failures) -> Result<()> {
     install_nextest(layout)?;
     install_postgres()?;
     receivers::install(layout)?;
+    install_package_tools()?;
     plugins::build(layout, &plugins::Options { rust_only: options.quick, ..Default::default() })?;
     if !options.quick {
         apflow_toolchain::fetch_tools(&layout.workshop())?;

@@ -112,6 +112,9 @@ mod tests {
     fn kept_values_that_do_not_fit_are_not_the_input_s_fault() {
         let failure = wire::from_kept::<Vec<u8>>("[1, 300]", "value of the key `k`").unwrap_err();
         assert!(matches!(failure, Failure::Permanent(_)), "{failure:?}");
-        assert!(failure.to_string().starts_with("does_not_fit: the value of the key `k` does not fit: /1"), "{failure}");
+        assert!(
+            failure.to_string().starts_with("does_not_fit: the value of the key `k` does not fit: /1"),
+            "{failure}"
+        );
     }
 }

@@ -104,9 +104,13 @@ mod tests {
 
     #[test]
     fn a_child_that_did_not_complete_is_a_failure_with_its_error() {
-        let ended: Ended = serde_json::from_value(json!({"status": "failed", "error": {"code": "x"}})).unwrap();
+        let ended: Ended =
+            serde_json::from_value(json!({"status": "failed", "error": {"code": "x"}})).unwrap();
         let failure = ended.into_result::<Value>().unwrap_err();
-        assert_eq!((failure.code(), failure.issue().unwrap().extra["error"]["code"].as_str()), ("child_failed", Some("x")));
+        assert_eq!(
+            (failure.code(), failure.issue().unwrap().extra["error"]["code"].as_str()),
+            ("child_failed", Some("x"))
+        );
         let ended: Ended = serde_json::from_value(json!({"status": "completed", "result": [1, 2]})).unwrap();
         assert_eq!(ended.into_result::<Vec<u8>>().unwrap(), [1, 2]);
     }

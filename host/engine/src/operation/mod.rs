@@ -11,6 +11,7 @@ mod events;
 mod execute;
 mod nested;
 mod params;
+mod plugins;
 mod query;
 mod running;
 mod schedules;

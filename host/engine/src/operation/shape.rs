@@ -503,6 +503,48 @@ pub(super) struct Collector {
     retry_at: Option<String>,
 }
 
+/// Both sides' word on a plugin.
+#[derive(JsonSchema)]
+#[schemars(rename = "PluginPolicy")]
+pub(super) struct PluginPolicy {
+    /// Name.
+    name: String,
+    /// What it asks for.
+    asked: Value,
+    /// What the operator allows.
+    allowed: Value,
+    /// What it may do: the part that both sides have.
+    effective: Value,
+    /// What it asks for and is not allowed.
+    unmet: Value,
+    /// Who says what is allowed: `nobody`, `shipped`, `configuration` or `grants file`.
+    origin: String,
+}
+
+/// A version of a plugin that has served.
+#[derive(JsonSchema)]
+#[schemars(rename = "PluginVersion")]
+pub(super) struct PluginVersion {
+    /// Version.
+    version: String,
+    /// SHA-256 of the component in hex.
+    digest: String,
+    /// When it went live, the last time.
+    live_at: String,
+    /// Calls that have ended.
+    calls: u64,
+    /// How many of them the plugin failed: crashes, broken limits, answers against the contract.
+    failures: u64,
+    /// Whether it serves now.
+    serving: bool,
+    /// Whether it is held although the files say otherwise.
+    pinned: bool,
+    /// Why it is refused, if it is.
+    refused: Option<String>,
+    /// Whether its bytes are kept, so that it can be published again.
+    kept: bool,
+}
+
 /// Everything that keeps a task from running.
 #[derive(JsonSchema)]
 #[schemars(rename = "Explanation")]

@@ -3,7 +3,7 @@
 use super::params::{TaskRef, read};
 use super::shape::{self, schema};
 use super::{Category, Door, Operation, Permission, Reply, document};
-use super::{clone, control, create, events, execute, query, running, schedules, system, webhooks};
+use super::{clone, control, create, events, execute, plugins, query, running, schedules, system, webhooks};
 
 /// Calls a function that takes typed parameters and gives something with a JSON form.
 macro_rules! gives_value {
@@ -21,6 +21,7 @@ macro_rules! gives_reply {
     };
 }
 
+mod plugin_rows;
 mod webhook_rows;
 
 /// All operations, in the order of listings and documents.
@@ -506,6 +507,12 @@ pub static OPERATIONS: &[Operation] = &[
         streams: false,
         call: gives_value!(system::reload),
     },
+    plugin_rows::POLICY,
+    plugin_rows::GRANT,
+    plugin_rows::REVOKE,
+    plugin_rows::HISTORY,
+    plugin_rows::ROLLBACK,
+    plugin_rows::UNPIN,
     Operation {
         name: "system.operations",
         aliases: &[],

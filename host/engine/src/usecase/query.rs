@@ -8,6 +8,7 @@ use apflow_core::error::{Error, ErrorCode, Result};
 use apflow_core::event::Event;
 use apflow_core::gate::Gate;
 use apflow_core::id::{NodeId, Seq, TaskId, TreeId};
+use apflow_core::plugin::Plugins;
 use apflow_core::store::{EventQuery, Page, Progress, StatusCounts, TaskFilter, TreeState};
 use apflow_core::task::{Attempt, Task};
 use futures::Stream;
@@ -166,6 +167,11 @@ impl Engine {
     /// `PluginError` where the folders cannot be read; single broken plugins are listed in the answer.
     pub async fn reload_plugins(&self) -> Result<Map<String, Value>> {
         self.0.plugins.reload().await.map_err(|error| Error::new(ErrorCode::PluginError, error.message))
+    }
+
+    /// Where plugins come from.
+    pub(crate) fn plugins(&self) -> &dyn Plugins {
+        &*self.0.plugins
     }
 
     /// The text of all collectors, one after another. One that is busy with its backend does not hold up the rest: a

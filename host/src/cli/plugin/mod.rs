@@ -7,6 +7,17 @@ mod new;
 mod pack;
 mod test;
 
+mod approval;
+mod grant;
+mod history;
+mod install;
+mod key;
+mod list;
+mod operator;
+mod remove;
+mod site;
+mod update;
+
 use std::path::PathBuf;
 
 use apflow_host::Config;
@@ -14,7 +25,7 @@ use serde_json::{Value, json};
 
 use super::errors::{Exit, Failure};
 use super::options::{QUIET, start_logging};
-use super::output::{Output, field, table, text_of};
+use super::output::{Output, field};
 use super::target::{Need, TargetArgs};
 
 /// Flags of `apflow plugin`.
@@ -40,8 +51,8 @@ enum PluginCommand {
     Test(test::TestArgs),
     /// Build, check and pack a plugin into one file
     Pack(pack::PackArgs),
-    /// List loaded plugins
-    List,
+    /// List loaded plugins, and how installed ones stand to plugins.lock
+    List(list::ListArgs),
     /// Load a plugin by itself and show what it is and what it asks for; nothing is granted to it
     Inspect {
         /// Component (.wasm) with its plugin.toml beside it, or the folder of both
@@ -50,18 +61,15 @@ enum PluginCommand {
     },
     /// Make a server look at its plugin folders now
     Reload,
+    #[command(flatten)]
+    Operator(operator::Command),
 }
 
 /// Runs a command.
 pub async fn run(args: PluginArgs) -> Result<Exit, Failure> {
     match &args.command {
-        PluginCommand::List => {
-            let target = args.target.open(Need::Plugins).await?;
-            let answer = target.system("system.plugins", json!({})).await;
-            target.close().await;
-            args.output.show(&answer?, list);
-            Ok(Exit::Success)
-        }
+        PluginCommand::List(flags) => list::run(flags, &args.target, args.output).await,
+        PluginCommand::Operator(command) => operator::run(command, &args.target, args.output).await,
         PluginCommand::Reload => {
             let target = args.target.open(Need::Plugins).await?;
             let answer = target.system("system.plugins.reload", json!({})).await;
@@ -94,29 +102,6 @@ async fn inspect(args: &PluginArgs, file: &std::path::Path) -> Result<Exit, Fail
     let value = serde_json::to_value(&inspected).unwrap_or_default();
     args.output.show(&value, details);
     Ok(Exit::Success)
-}
-
-fn list(answer: &Value) -> String {
-    let plugins = answer.get("plugins").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    if plugins.is_empty() {
-        return "No plugins are loaded. Build them with `cargo xtask plugins`, or name a folder with --plugins DIR".into();
-    }
-    let mut lines = table(&["name", "version", "kinds", "executors", "digest", "problem"]);
-    for one in plugins {
-        let digest: String = field(one, "digest").chars().take(12).collect();
-        lines.add_row([
-            field(one, "name"),
-            field(one, "version"),
-            field(one, "kinds"),
-            field(one, "executors"),
-            digest,
-            match (field(one, "problem").as_str(), field(one, "unset").as_str()) {
-                ("-", unset) if unset != "-" => format!("not used, it needs a setting: {unset}"),
-                (problem, _) => problem.to_owned(),
-            },
-        ]);
-    }
-    text_of(&lines)
 }
 
 fn reloaded(answer: &Value) -> String {
@@ -152,21 +137,6 @@ fn details(one: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn plugins_are_listed_with_their_problem() {
-        let answer = json!({"plugins": [{
-            "name": "p", "version": "0.1.0", "kinds": ["executor"], "executors": ["a", "b"],
-            "digest": "0123456789abcdef", "problem": null, "unset": [],
-        }, {
-            "name": "q", "version": "0.1.0", "kinds": ["collector"], "executors": [],
-            "digest": "0123456789abcdef", "problem": null, "unset": ["endpoint"],
-        }]});
-        let expected = "NAME  VERSION  KINDS      EXECUTORS  DIGEST        PROBLEM\n\
-                        p     0.1.0    executor   a, b       0123456789ab  -\n\
-                        q     0.1.0    collector  -          0123456789ab  not used, it needs a setting: endpoint";
-        assert_eq!(list(&answer), expected);
-    }
 
     #[test]
     fn a_reload_says_what_changed() {

@@ -8,7 +8,7 @@ use apflow_core::plugin::Collector;
 use async_trait::async_trait;
 
 use crate::bindings::convert;
-use crate::call::{Circumstances, Reply, Request, unexpected};
+use crate::call::{Circumstances, Failed, Reply, Request, unexpected};
 use crate::plugin::Plugin;
 
 /// A plugin that measures.
@@ -23,14 +23,18 @@ impl Collector for PluginCollector {
 
     async fn collect(&self, batch: Vec<Event>) -> Result<(), TaskError> {
         let batch = batch.iter().map(convert::measurement).collect();
-        match self.0.call(Request::Collect(batch), Circumstances::default()).await.result? {
+        let ended = self.0.call(Request::Collect(batch), Circumstances::default()).await.result;
+        self.0.record.count(ended.as_ref().err().and_then(Failed::by_host));
+        match ended? {
             Reply::Done => Ok(()),
             _ => Err(unexpected()),
         }
     }
 
     async fn render(&self) -> Result<String, TaskError> {
-        match self.0.call(Request::Render, Circumstances::default()).await.result? {
+        let ended = self.0.call(Request::Render, Circumstances::default()).await.result;
+        self.0.record.count(ended.as_ref().err().and_then(Failed::by_host));
+        match ended? {
             Reply::Text(text) => Ok(text),
             _ => Err(unexpected()),
         }

@@ -58,12 +58,16 @@ impl Executor for PluginExecutor {
         let result = match ending.result {
             Ok(Reply::Text(text)) => {
                 receipt.bytes_out = text.len() as u64;
-                checked(text, &self.plugin.identity).map_err(RunFailure::from)
+                checked(text, &self.plugin.identity).map_err(Failed::Host)
             }
-            Ok(_) => Err(unexpected().into()),
-            Err(Failed::Guest(failure)) => Err(convert::failure(failure)),
-            Err(Failed::Host(error)) => Err(error.into()),
+            Ok(_) => Err(Failed::Host(unexpected())),
+            Err(failed) => Err(failed),
         };
+        self.plugin.record.count(result.as_ref().err().and_then(Failed::by_host));
+        let result = result.map_err(|failed| match failed {
+            Failed::Guest(failure) => convert::failure(failure),
+            Failed::Host(error) => RunFailure::from(error),
+        });
         Outcome { result, receipt: Some(receipt) }
     }
 }

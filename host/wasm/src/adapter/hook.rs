@@ -58,13 +58,15 @@ impl Hook for PluginHook {
             timeout: Some(Duration::from_millis(self.policy.timeout_ms.get().into())),
             ..Circumstances::default()
         };
-        match self.plugin.call(request, circumstances).await.result {
-            Ok(Reply::Decision(decision)) => self.decision(decision),
-            Ok(_) => Err(unexpected()),
+        let decided = match self.plugin.call(request, circumstances).await.result {
+            Ok(Reply::Decision(decision)) => self.decision(decision).map_err(Failed::Host),
+            Ok(_) => Err(Failed::Host(unexpected())),
             // The time that a call is given is a task's elsewhere.
-            Err(Failed::Host(error)) if error.code == "timeout" => Err(self.too_slow()),
-            Err(failed) => Err(failed.into()),
-        }
+            Err(Failed::Host(error)) if error.code == "timeout" => Err(Failed::Host(self.too_slow())),
+            Err(failed) => Err(failed),
+        };
+        self.plugin.record.count(decided.as_ref().err().and_then(Failed::by_host));
+        decided.map_err(TaskError::from)
     }
 }
 

@@ -91,7 +91,7 @@ impl GuestState {
             ..OutRequest::parse(&method, url, pairs)?
         };
         let budget = self.http_budget();
-        self.identity.http.send(&self.identity.grants, request, budget).await
+        self.identity.http.send(&self.identity.grants.get(), request, budget).await
     }
 
     /// What the present call may still send and receive.

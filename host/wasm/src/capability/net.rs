@@ -94,7 +94,7 @@ impl GuestState {
         if self.call.net.connections > most {
             return Err(self.limit("net_connections", u64::from(most)));
         }
-        let stream = self.identity.services.net.connect(&self.identity.grants, &peer).await?;
+        let stream = self.identity.services.net.connect(&self.identity.grants.get(), &peer).await?;
         self.http_budget().record_contact(&format!("{}:{port}", peer.host));
         Ok(stream)
     }

@@ -92,7 +92,7 @@ impl HostChild for GuestState {
 
 impl GuestState {
     fn start_program(&mut self, cmd: Command) -> Result<Child, ProcessError> {
-        let (grants, limits) = (&self.identity.grants, &self.identity.limits);
+        let (grants, limits) = (self.identity.grants.get(), &self.identity.limits);
         grants
             .process(&cmd.program, &cmd.args, &cmd.env)
             .map_err(|denied| ProcessError::Denied(denied.to_string()))?;
@@ -104,7 +104,7 @@ impl GuestState {
             )));
         }
         let folder = match &cmd.cwd {
-            Some(guest) => Some(program::granted_folder(grants, guest)?),
+            Some(guest) => Some(program::granted_folder(&grants, guest)?),
             None => None,
         };
         Child::start(cmd, folder.as_deref(), limits.process_output_bytes as usize)

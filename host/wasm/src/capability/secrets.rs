@@ -11,7 +11,7 @@ use crate::state::GuestState;
 impl Host for GuestState {
     async fn placeholder(&mut self, name: String) -> Result<std::result::Result<String, Issue>> {
         self.enter()?;
-        let grants = &self.identity.grants;
+        let grants = self.identity.grants.get();
         Ok(match grants.secret(&name) {
             Ok(()) => Ok(secrets::placeholder(&self.identity.name, &name)),
             Err(denied) => Err(say(denied.code(), denied.to_string())),

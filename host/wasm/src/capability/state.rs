@@ -84,7 +84,7 @@ impl GuestState {
     }
 
     fn check_state(&self, key: &str) -> std::result::Result<(), Issue> {
-        self.identity.grants.state().map_err(|denied| say(denied.code(), denied.to_string()))?;
+        self.identity.grants.get().state().map_err(|denied| say(denied.code(), denied.to_string()))?;
         if key.is_empty() || key.len() > KEY || key.contains('\0') {
             let text = format!("A key has 1 to {KEY} bytes and no zero byte; this one has {}", key.len());
             return Err(say("bad_key", text));

@@ -27,7 +27,7 @@ impl Host for GuestState {
 impl GuestState {
     async fn read_figures<T: Send + 'static>(&mut self, read: fn() -> T) -> Result<Result<T, Issue>> {
         self.enter()?;
-        if let Err(denied) = self.identity.grants.system() {
+        if let Err(denied) = self.identity.grants.get().system() {
             return Ok(Err(refusal(&denied)));
         }
         // Figures come from files of the kernel and, for disks, from file systems that may be slow.

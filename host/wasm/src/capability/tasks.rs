@@ -68,7 +68,7 @@ impl GuestState {
     }
 
     fn check_tasks(&self) -> std::result::Result<(), Failure> {
-        let granted = self.identity.grants.tasks();
+        let granted = self.identity.grants.get().tasks();
         granted.map_err(|denied| Failure::Permanent(say(denied.code(), denied.to_string())))
     }
 }

@@ -18,6 +18,7 @@ use crate::http::{
     BoxError, Budget, Direction, HttpClient, HttpError, OutRequest, Phase, RequestBody, Timeouts,
 };
 use crate::state::GuestState;
+use crate::state::Identity;
 
 /// What wasmtime keeps for `wasi:http`, made when a guest first uses it.
 #[derive(Default)]
@@ -27,8 +28,7 @@ pub(crate) struct WasiHttpState {
 }
 
 struct Hooks {
-    client: Arc<HttpClient>,
-    grants: Arc<Grants>,
+    identity: Arc<Identity>,
     budget: Arc<Budget>,
 }
 
@@ -54,11 +54,8 @@ impl WasiHttpView for GuestState {
         let budget = self.http_budget();
         let Self { identity, table, wasi_http, .. } = self;
         let WasiHttpState { ctx, hooks } = wasi_http;
-        let hooks = hooks.get_or_insert_with(|| Hooks {
-            client: Arc::clone(&identity.http),
-            grants: Arc::clone(&identity.grants),
-            budget: Arc::clone(&budget),
-        });
+        let hooks = hooks
+            .get_or_insert_with(|| Hooks { identity: Arc::clone(identity), budget: Arc::clone(&budget) });
         // An instance may serve several calls.
         hooks.budget = budget;
         WasiHttpCtxView { ctx, table, hooks }
@@ -76,7 +73,7 @@ impl WasiHttpHooks for Hooks {
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
         let (client, grants, budget) =
-            (Arc::clone(&self.client), Arc::clone(&self.grants), Arc::clone(&self.budget));
+            (Arc::clone(&self.identity.http), self.identity.grants.get(), Arc::clone(&self.budget));
         Box::new(async move { send(&client, &grants, budget, request, options.unwrap_or_default()).await })
     }
 }

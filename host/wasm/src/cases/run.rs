@@ -21,7 +21,7 @@ use super::report::{Mismatch, Report};
 use super::services::{Run, SECRET, Secrets, State};
 use crate::adapter::{PluginCollector, PluginExecutor, PluginHook};
 use crate::error::{Problem, WasmError};
-use crate::grants::{Capabilities, Grants, SecretRule};
+use crate::grants::{Capabilities, Grants, LiveGrants, SecretRule};
 use crate::http::{HttpClient, HttpClientOptions};
 use crate::plugin::{Loaded, Plugin};
 use crate::pool::Sharing;
@@ -104,7 +104,7 @@ impl CaseRunner {
     }
 
     fn asked(&self) -> Capabilities {
-        self.loaded.plugin.identity.grants.requested().clone()
+        self.loaded.plugin.identity.grants.get().requested().clone()
     }
 
     fn surroundings(
@@ -124,7 +124,7 @@ impl CaseRunner {
         .map_err(|error| Problem::Sandbox(format!("no TLS: {error}")))?;
         let known = &self.loaded.plugin.identity;
         let identity = Identity {
-            grants: Arc::new(Grants::new(known.name.clone(), self.asked(), allowed)),
+            grants: LiveGrants::new(Grants::new(known.name.clone(), self.asked(), allowed)),
             http: Arc::new(http),
             services: Services { state: Arc::clone(&state) as _, ..known.services.clone() },
             time: case.now,
@@ -356,6 +356,7 @@ fn hook_event(case: &Case, event: &EventOf) -> HookEvent {
         inputs: event.inputs.as_ref().map(object),
         outcome: event.outcome.clone().map(Json::from),
         subject: object(&event.subject),
+        extra: Json::object(),
     }
 }
 
