@@ -2,30 +2,30 @@
 //! environment of the cache, in the version that `tests/suite/receivers` pins.
 
 use crate::layout::Layout;
-use crate::plugins::freshness::short_digest;
-use crate::plugins::python;
 use crate::process::{probe, run_quietly, say};
 use anyhow::{Context, Result, bail};
+use apflow_toolchain::{python_environment, python_is_here, short_digest};
 use std::fs;
 use std::process::Command;
 
 /// Installs what is missing and can be installed here.
 pub fn install(layout: &Layout) -> Result<()> {
     install_prometheus()?;
-    let _lock = layout.lock("otlp-receiver")?;
+    let workshop = layout.workshop();
+    let _lock = workshop.lock("otlp-receiver")?;
     let file = layout.root.join("tests/suite/receivers/requirements.txt");
     let requirements =
         fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    let dir = layout.cache.join("otlp-receiver");
+    let dir = workshop.cache.join("otlp-receiver");
     let (complete, digest) = (dir.join(".complete"), short_digest(&[&requirements]));
     if fs::read_to_string(&complete).is_ok_and(|of| of == digest) {
         return Ok(());
     }
-    if !python::is_here() {
+    if !python_is_here() {
         bail!("the receiver of OpenTelemetry data needs python3 (3.10 or newer) with pip");
     }
     say(&format!("pip install {} into {}", requirements.trim(), dir.display()));
-    python::environment(&dir, &requirements)?;
+    python_environment(&workshop, &dir, &requirements)?;
     fs::write(complete, digest)?;
     Ok(())
 }
