@@ -90,9 +90,9 @@ impl Place {
                     continue;
                 }
                 if path.is_dir() {
-                    folders.push(path)
+                    folders.push(path);
                 } else {
-                    files.push((path.clone(), std::fs::read(path).unwrap()))
+                    files.push((path.clone(), std::fs::read(path).unwrap()));
                 }
             }
         }

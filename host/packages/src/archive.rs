@@ -154,6 +154,7 @@ fn is_component(name: &str) -> bool {
     Path::new(name).extension().is_some_and(|extension| extension == "wasm") && !name.contains('/')
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "errors of any kind are given as they come")]
 fn malformed(what: &str, problem: impl ToString) -> PackageError {
     PackageError::Malformed { what: what.into(), problem: problem.to_string() }
 }

@@ -138,6 +138,7 @@ impl PackageError {
         }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "errors of any kind are given as they come")]
     pub(crate) fn file(path: &Path, problem: impl ToString) -> Self {
         Self::File { path: path.display().to_string(), problem: problem.to_string() }
     }

@@ -29,8 +29,8 @@ impl TrustedKey {
         let bad = |problem: String| PackageError::BadKey { key: given.into(), problem };
         let text = if Path::new(given).is_file() {
             let text = std::fs::read_to_string(given).map_err(|error| bad(error.to_string()))?;
-            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-            lines.filter(|line| !line.starts_with("untrusted comment:")).last().unwrap_or_default().to_owned()
+            let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            lines.rfind(|line| !line.starts_with("untrusted comment:")).unwrap_or_default().to_owned()
         } else {
             given.trim().to_owned()
         };

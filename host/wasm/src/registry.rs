@@ -340,7 +340,7 @@ impl WasmPlugins {
                     tracing::info!(plugin = %name, %unset, "the plugin is not used before plugins.{name}.settings has what it needs");
                 }
                 changes.packages.extend(loaded.package.take().map(|package| (name.clone(), package)));
-                self.replace(&name, entry, Arc::new(*loaded), instead.is_none());
+                self.replace(&name, entry, &Arc::new(*loaded), instead.is_none());
                 entry.problem = instead;
                 changes.loaded.push(name);
             }

@@ -203,7 +203,8 @@ impl CaseRunner {
         };
         match rendered {
             Ok(text) => {
-                let parts = case.render_contains.as_ref().map(|parts| parts.all()).unwrap_or_default();
+                let parts =
+                    case.render_contains.as_ref().map(super::file::OneOrMore::all).unwrap_or_default();
                 let missing = parts.iter().filter(|part| !text.contains(part.as_str()));
                 let mut mismatches: Vec<_> = missing
                     .map(|part| Mismatch::new("render_contains", part.as_str(), text.as_str()))

@@ -30,7 +30,7 @@ impl Grants {
         let peer = format!("{}://{name}:{port}", transport.as_str());
         let rule = peer.parse::<NetRule>();
         Err(self.denied(Capability::Net, format!("connect to {peer}"), missing, |side| {
-            side.net.extend(rule.clone())
+            side.net.extend(rule.clone());
         }))
     }
 

@@ -118,9 +118,9 @@ impl WasmPlugins {
     }
 
     /// Publishes `loaded` in place of what is live, on trial if it is what the files are.
-    pub(super) fn replace(&self, name: &str, entry: &mut Entry, loaded: Arc<Loaded>, on_trial: bool) {
+    pub(super) fn replace(&self, name: &str, entry: &mut Entry, loaded: &Arc<Loaded>, on_trial: bool) {
         let (key, at) = (loaded.key(), self.loader.clock.now());
-        let previous = entry.live.replace(Arc::clone(&loaded));
+        let previous = entry.live.replace(Arc::clone(loaded));
         if let Some(previous) = &previous {
             entry.history.add_counts(&previous.key(), previous.plugin.record.counts());
             previous.plugin.pools.clear();
