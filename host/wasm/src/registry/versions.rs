@@ -161,7 +161,7 @@ impl WasmPlugins {
             format!("{failures} of the first {calls} calls of version {version} failed by its own fault");
         entry.history.refuse(key, reason.clone());
         let serving = previous.info.version.clone();
-        self.replace(&plugin, entry, previous, false);
+        self.replace(&plugin, entry, &previous, false);
         // It is not what would serve if this one were to fail.
         entry.previous = None;
         entry.problem = Some(Problem::RolledBack { reason: reason.clone() }.at(&entry.path));
@@ -215,7 +215,7 @@ impl WasmPlugins {
         let Some(entry) = entries.get_mut(plugin) else {
             return Err(Error::invalid_params("name", format!("no plugin '{plugin}' is loaded")));
         };
-        self.replace(plugin, entry, Arc::new(loaded), false);
+        self.replace(plugin, entry, &Arc::new(loaded), false);
         entry.history.pin = Some(pin);
         let problem = Problem::Pinned { version: target.version.clone() }.at(&entry.path);
         entry.problem = Some(problem.clone());

@@ -83,7 +83,9 @@ fn make(input: &Call) -> Result<Value, String> {
         "system.read-memory" => system::read_memory().map(|memory| json!(memory.total)).map_err(shown),
         "system.read-disks" => system::read_disks().map(|disks| json!(disks.len())).map_err(shown),
         "secrets.placeholder" => secrets::placeholder(what).map(Value::from).map_err(shown),
-        "state.get" => state::get(what).map(|found| json!(found.map(|one| (one.value, one.version)))).map_err(shown),
+        "state.get" => {
+            state::get(what).map(|found| json!(found.map(|one| (one.value, one.version)))).map_err(shown)
+        }
         "state.put" => state::put(what, then).map(|()| Value::Null).map_err(shown),
         "state.compare-and-set" => state::compare_and_set(what, last, then).map(Value::from).map_err(shown),
         "tasks.submit" => tasks::submit(what, then.unwrap_or_default()).map(Value::from).map_err(shown),

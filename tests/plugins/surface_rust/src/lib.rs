@@ -67,7 +67,9 @@ fn post(url: &str) -> Result<Value, Failure> {
     let answer = request.json(&json!({"n": 1}))?.send()?;
     let head = &answer.head;
     let body: Value = answer.json()?;
-    Ok(json!({"status": head.status, "ok": head.is_success(), "kind": head.header("Content-Type"), "body": body}))
+    Ok(
+        json!({"status": head.status, "ok": head.is_success(), "kind": head.header("Content-Type"), "body": body}),
+    )
 }
 
 fn stream(url: &str) -> Result<Value, Failure> {
@@ -113,7 +115,8 @@ fn machine() -> Result<Value, Failure> {
 
 fn secret(url: &str) -> Result<Value, Failure> {
     let token = secrets::placeholder("token")?;
-    let answer: Value = Request::get(url).header("authorization", format!("Bearer {token}")).send()?.json()?;
+    let answer: Value =
+        Request::get(url).header("authorization", format!("Bearer {token}")).send()?.json()?;
     Ok(json!({"hidden": !token.contains("sesame"), "answer": answer}))
 }
 
