@@ -66,18 +66,18 @@ fn make(input: &Call) -> Result<Value, String> {
             progress::report(0.5, Some(what), None);
             Ok(Value::Null)
         }
-        "http.send" => http::send(&request(input)).map(answer).map_err(shown),
+        "http.send" => http::send(&request(input)).map(|response| answer(&response)).map_err(shown),
         "http.send-streamed" => {
             let answer = http::send_streamed(&request(input)).map_err(shown)?;
             let mut body = Vec::new();
             while let Some(piece) = answer.body.read(7).map_err(shown)? {
                 body.extend(piece);
             }
-            Ok(json!({"status": answer.head.status, "body": text(body)}))
+            Ok(json!({"status": answer.head.status, "body": text(&body)}))
         }
         "net.connect" => net::connect(&peer(input)).map(|_| Value::Null).map_err(shown),
         "net.echo" => echo(input),
-        "process.run" => process::run(&command(what)).map(|done| json!(text(done.stdout))).map_err(shown),
+        "process.run" => process::run(&command(what)).map(|done| json!(text(&done.stdout))).map_err(shown),
         "process.start" => process::start(&command(what)).map(|_| Value::Null).map_err(shown),
         "system.read-cpu" => system::read_cpu().map(|cpu| json!(cpu.threads)).map_err(shown),
         "system.read-memory" => system::read_memory().map(|memory| json!(memory.total)).map_err(shown),
@@ -112,8 +112,8 @@ fn request(input: &Call) -> http::Request {
     }
 }
 
-fn answer(response: http::Response) -> Value {
-    json!({"status": response.head.status, "headers": response.head.headers, "body": text(response.body)})
+fn answer(response: &http::Response) -> Value {
+    json!({"status": response.head.status, "headers": response.head.headers.clone(), "body": text(&response.body)})
 }
 
 fn peer(input: &Call) -> net::Peer {
@@ -132,7 +132,7 @@ fn echo(input: &Call) -> Result<Value, String> {
     connection.write(input.then.as_deref().unwrap_or_default().as_bytes()).map_err(shown)?;
     connection.finish().map_err(shown)?;
     let back = connection.read(1000, Some(10_000)).map_err(shown)?;
-    Ok(json!(back.map(text)))
+    Ok(json!(back.as_deref().map(text)))
 }
 
 fn command(program: &str) -> process::Command {
@@ -147,8 +147,8 @@ fn command(program: &str) -> process::Command {
     }
 }
 
-fn text(bytes: Vec<u8>) -> String {
-    String::from_utf8_lossy(&bytes).into_owned()
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn shown(error: impl std::fmt::Debug) -> String {
