@@ -73,5 +73,5 @@ test('the exports speak the contract', () => {
   const halfPair = JSON.stringify({ data: {}, expression: '\ud800 +' });
   assert.throws(() => executor.execute({ executor: info.id, inputs: halfPair }), ({ val }) => val.message.isWellFormed());
   assert.throws(() => executor.execute({ executor: 'other', inputs }), { tag: 'bad-input' });
-  assert.throws(() => executor.execute({ executor: info.id, inputs: '{' }), { tag: 'permanent' });
+  assert.throws(() => executor.execute({ executor: info.id, inputs: '{' }), { tag: 'bad-input' });
 });
