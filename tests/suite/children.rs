@@ -54,7 +54,7 @@ async fn children_have_limits() {
         "inputs": {"call": "tasks.submit", "what": "[{\"nme\": 1}]", "then": "k"}});
     server.run(json!([not_a_tree])).await;
     let refused = server.task("bad").await["result"]["error"].as_str().unwrap().to_owned();
-    assert!(refused.contains("'nme'"), "{refused}");
+    assert!(refused.contains("must have a 'name' field"), "{refused}");
     let stranger = json!({"id": "stranger", "name": "stranger", "executor": "every_call",
         "inputs": {"call": "tasks.await-result", "what": "top"}});
     server.run(json!([stranger])).await;

@@ -28,7 +28,10 @@ async fn start_slow(server: &Server, id: &str, ms: u32) {
 #[tokio::test]
 async fn a_full_disk_is_told_and_the_host_goes_on_when_there_is_room() {
     // Nobody else is there to take its runs over, so the lease need not end them.
-    let config = "[engine]\nlease_ms = 60000\n".to_owned();
+    // Versions of plugins are larger than this disk.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let versions = elsewhere.path().display();
+    let config = format!("[engine]\nlease_ms = 60000\n[sandbox]\nversions_folder = \"{versions}\"\n");
     let server = Server::start(Setup { disk_kib: Some(3_000), config, ..Setup::default() }).await;
     start_slow(&server, "running", 6_000).await;
     let mut accepted = 1;

@@ -88,7 +88,7 @@ async fn everywhere(server: &Server, action: &str, more: Value) -> Vec<(&'static
         inputs["do"] = json!(action);
         let executor = format!("surface_{language}");
         let params = json!({"executor_id": executor, "depth": 2});
-        let task = json!({"name": action, "id": id, "params": params, "inputs": inputs, "max_retries": 2});
+        let task = json!({"name": action, "id": id, "params": params, "inputs": inputs, "retry": {"max_attempts": 3, "delay_ms": 1}});
         server.run(json!([task])).await;
         all.push((language, server.task(&id).await));
     }
@@ -102,7 +102,7 @@ async fn every_language_gets_the_same_from_every_capability() {
     let empty = json!({"method": "GET", "color": null, "authorization": null, "sent": null});
     let sent = json!({"method": "POST", "color": "blue", "authorization": null, "sent": {"n": 1}});
     let with_secret =
-        json!({"method": "GET", "color": null, "authorization": "Bearer open sesame", "sent": null});
+        json!({"method": "GET", "color": null, "authorization": "Bearer PLACEHOLDER", "sent": null});
     for (action, inputs, expected) in [
         (
             "http",
@@ -129,7 +129,14 @@ async fn every_language_gets_the_same_from_every_capability() {
         ("checkpoint", json!({}), json!({"attempt": 2, "seen": {"page": 3}})),
     ] {
         for (language, task) in everywhere(&server, action, inputs).await {
-            assert_eq!(task["result"], expected, "{action} in {language}: {task}");
+            let mut result = task["result"].clone();
+            // The server says back what it was sent, and the plugin hears the placeholder.
+            if let Some(echo) = result.pointer_mut("/answer/authorization")
+                && echo.as_str().is_some_and(|text| text.starts_with("Bearer apflow-secret-token-"))
+            {
+                *echo = json!("Bearer PLACEHOLDER");
+            }
+            assert_eq!(result, expected, "{action} in {language}: {task}");
         }
     }
     for (language, task) in everywhere(&server, "context", json!({})).await {

@@ -112,7 +112,10 @@ async fn the_host_says_what_it_has() {
         (&json!("scripted"), &json!([]), &json!(true))
     );
     assert!(one["name"].is_string() && one["description"].is_string() && one["tags"].is_array());
-    assert_eq!(server.result("system.plugins", json!({})).await, json!({"plugins": [], "count": 0}));
+    assert_eq!(
+        server.result("system.plugins", json!({})).await,
+        json!({"plugins": [], "count": 0, "collectors": []})
+    );
     assert_eq!(server.result("system.plugins.reload", Value::Null).await, json!({}));
     let operations = server.result("system.operations", json!({})).await;
     let listed = operations["operations"].as_array().unwrap();

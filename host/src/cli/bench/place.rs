@@ -39,6 +39,8 @@ impl Place {
     pub fn config(&self, config: &Config) -> Config {
         let mut config = config.clone();
         config.database.url.clone_from(&self.url);
+        config.sandbox.grants_file = self.folder().join("grants.toml");
+        config.sandbox.versions_folder = self.folder().join("versions");
         config
     }
 
