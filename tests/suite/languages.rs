@@ -88,7 +88,7 @@ async fn everywhere(server: &Server, action: &str, more: Value) -> Vec<(&'static
         inputs["do"] = json!(action);
         let executor = format!("surface_{language}");
         let params = json!({"executor_id": executor, "depth": 2});
-        let task = json!({"name": action, "id": id, "params": params, "inputs": inputs, "retry": {"max_attempts": 3, "delay_ms": 1}});
+        let task = json!({"name": action, "id": id, "params": params, "inputs": inputs, "retry": {"max_attempts": 3, "base_ms": 1}});
         server.run(json!([task])).await;
         all.push((language, server.task(&id).await));
     }

