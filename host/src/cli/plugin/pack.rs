@@ -1,10 +1,10 @@
-//! `apflow plugin pack`: one file to hand on, the same bytes for the same plugin.
+//! `apflow plugin pack`: one file to hand on, the same bytes for the same plugin; what `apflow plugin install` takes.
 
 use std::path::{Path, PathBuf};
 
 use apflow_host::Config;
+use apflow_packages::archive;
 use serde_json::{Value, json};
-use tar::{Builder, EntryType, Header};
 
 use super::super::errors::{Exit, Failure};
 use super::super::output::{Output, field};
@@ -16,9 +16,9 @@ pub struct PackArgs {
     /// Folder of a project (it is built) or of a built plugin
     #[arg(value_name = "DIR", default_value = ".")]
     dir: PathBuf,
-    /// File to write [default: NAME-VERSION.apflow.tar in the working folder]
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
+    /// File to write, or folder for it [default: NAME-VERSION.tar in the working folder]
+    #[arg(long, value_name = "FILE", default_value = ".", hide_default_value = true)]
+    out: PathBuf,
 }
 
 /// Runs the command.
@@ -31,44 +31,21 @@ pub async fn run(args: &PackArgs, config: &Config, output: Output) -> Result<Exi
         let message = format!("it is not packed: {}{more}; see `apflow plugin check`", first.message);
         return Err(Failure::refused(first.code, message));
     }
-    let info = checked.info;
-    let out = args.out.clone().unwrap_or_else(|| format!("{}-{}.apflow.tar", info.name, info.version).into());
-    let bytes = archive(&built.component, &info.name)
-        .and_then(|bytes| std::fs::write(&out, &bytes).map(|()| bytes))
-        .map_err(|error| Failure::refused("file_error", format!("{}: {error}", out.display())))?;
+    let folder = built.component.parent().unwrap_or(Path::new("."));
+    let packed = archive::pack(folder, &args.out)?;
     let packed = json!({
-        "name": info.name, "version": info.version, "file": out.display().to_string(),
-        "size_bytes": bytes.len(), "component_sha256": info.digest,
+        "name": packed.name, "version": packed.version, "file": packed.path.display().to_string(),
+        "size_bytes": packed.size_bytes, "sha256": packed.sha256,
     });
     output.show(&packed, |packed: &Value| {
         format!(
-            "Packed {} {} into {} ({} bytes)",
+            "Packed {} {} into {} ({} bytes, SHA-256 {})",
             field(packed, "name"),
             field(packed, "version"),
             field(packed, "file"),
-            field(packed, "size_bytes")
+            field(packed, "size_bytes"),
+            field(packed, "sha256")
         )
     });
     Ok(Exit::Success)
-}
-
-/// `plugin.toml` and the component, without owner, time or anything else of the machine.
-fn archive(component: &Path, name: &str) -> std::io::Result<Vec<u8>> {
-    let parts = [
-        ("plugin.toml".to_owned(), component.with_file_name("plugin.toml")),
-        (format!("{name}.wasm"), component.into()),
-    ];
-    let mut tar = Builder::new(Vec::new());
-    for (name, path) in parts {
-        let bytes = std::fs::read(path)?;
-        let mut header = Header::new_ustar();
-        header.set_entry_type(EntryType::Regular);
-        header.set_mode(0o644);
-        header.set_size(bytes.len() as u64);
-        header.set_mtime(0);
-        header.set_uid(0);
-        header.set_gid(0);
-        tar.append_data(&mut header, name, bytes.as_slice())?;
-    }
-    tar.into_inner()
 }
