@@ -164,6 +164,21 @@ mod tests {
     }
 
     #[test]
+    fn a_key_of_minisign_without_password_has_no_checksum() {
+        let folder = tempfile::tempdir().unwrap();
+        let (secret, key) = keys(folder.path(), None);
+        let text = std::fs::read_to_string(&secret).unwrap();
+        let (comment, encoded) = text.trim_end().split_once('\n').unwrap();
+        let mut bytes = BASE64_STANDARD.decode(encoded).unwrap();
+        let length = bytes.len();
+        bytes[length - 32..].fill(0);
+        std::fs::write(&secret, format!("{comment}\n{}\n", BASE64_STANDARD.encode(bytes))).unwrap();
+        let package = sample("1");
+        let signed = Package { signature: Some(sign(&package, &secret, None).unwrap()), ..package };
+        assert_eq!(verify(&signed, std::slice::from_ref(&key)), Ok(Some(key.id)));
+    }
+
+    #[test]
     fn what_is_no_key_is_said() {
         assert!(TrustedKey::parse("RWnonsense").unwrap_err().to_string().contains("neither a file nor"));
     }

@@ -171,36 +171,46 @@ impl History {
         (Key::of(&package) == *key).then_some(package)
     }
 
-    /// Keeps the bytes of a package, and the index. That this fails is no error of the plugin. Blocks.
-    pub fn store(&self, package: Option<&Package>) {
+    /// Writes the index. That this fails is no error of the plugin. Blocks for a moment.
+    pub fn store(&self) {
         let Some(folder) = &self.folder else { return };
-        let stored = package
-            .map_or(Ok(()), |package| keep(&folder.join(Key::of(package).folder()), package))
-            .and_then(|()| {
-                let text = toml::to_string(self).map_err(io::Error::other)?;
-                fs::create_dir_all(folder)?;
-                let mut file = tempfile::NamedTempFile::new_in(folder)?;
-                file.write_all(text.as_bytes())?;
-                file.persist(folder.join(INDEX)).map(drop).map_err(|error| error.error)
-            });
-        if let Err(error) = stored {
+        let write = || -> io::Result<()> {
+            let text = toml::to_string(self).map_err(io::Error::other)?;
+            fs::create_dir_all(folder)?;
+            let mut file = tempfile::NamedTempFile::new_in(folder)?;
+            file.write_all(text.as_bytes())?;
+            file.persist(folder.join(INDEX))?;
+            Ok(())
+        };
+        if let Err(error) = write() {
             tracing::warn!(folder = %folder.display(), %error, "the history of a plugin cannot be kept");
         }
     }
+
+    /// Where the bytes of a package are to be kept, if they are not there yet.
+    pub fn place_for(&self, package: &Package) -> Option<PathBuf> {
+        let key = Key::of(package);
+        let folder = self.folder.as_ref()?.join(key.folder());
+        (!self.has_bytes(&key)).then_some(folder)
+    }
 }
 
-fn keep(folder: &Path, package: &Package) -> io::Result<()> {
-    if folder.join("component.wasm").is_file() {
-        return Ok(());
+/// Keeps the bytes of a package in `folder`. That this fails is no error of the plugin. Blocks.
+pub(crate) fn keep(folder: &Path, package: &Package) {
+    // Always the same name, so that what an ended process has left is used up by the next one.
+    let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let beside = folder.with_file_name(format!(".new-{name}"));
+    let write = || -> io::Result<()> {
+        fs::create_dir_all(&beside)?;
+        fs::write(beside.join("component.wasm"), &package.component)?;
+        if let Some(manifest) = &package.manifest {
+            fs::write(beside.join("plugin.toml"), manifest.as_bytes())?;
+        }
+        fs::rename(&beside, folder)
+    };
+    if let Err(error) = write() {
+        tracing::warn!(folder = %folder.display(), %error, "a version of a plugin cannot be kept");
     }
-    let above = folder.parent().unwrap_or(folder);
-    fs::create_dir_all(above)?;
-    let beside = tempfile::Builder::new().prefix(".new-").tempdir_in(above)?;
-    fs::write(beside.path().join("component.wasm"), &package.component)?;
-    if let Some(manifest) = &package.manifest {
-        fs::write(beside.path().join("plugin.toml"), manifest.as_bytes())?;
-    }
-    fs::rename(beside.path(), folder)
 }
 
 fn read_index(path: &Path) -> Result<History, String> {
@@ -230,10 +240,12 @@ mod tests {
         for mark in 1..=3 {
             let package = package(mark);
             history.went_live(Key::of(&package), &mark.to_string(), Timestamp::default());
-            history.store(Some(&package));
+            history.store();
+            keep(&history.place_for(&package).unwrap(), &package);
+            assert_eq!(history.place_for(&package), None, "it is kept once");
         }
         history.add_counts(&Key::of(&package(3)), (5, 1));
-        history.store(None);
+        history.store();
         let history = open();
         let versions: Vec<_> = history.versions.iter().map(|one| one.version.as_str()).collect();
         assert_eq!(versions, ["3", "2"]);
@@ -250,7 +262,8 @@ mod tests {
         let package = package(1);
         let key = Key::of(&package);
         history.went_live(key.clone(), "1", Timestamp::default());
-        history.store(Some(&package));
+        history.store();
+        keep(&history.place_for(&package).unwrap(), &package);
         fs::write(top.path().join("p").join(key.folder()).join("component.wasm"), "swapped").unwrap();
         assert!(history.read(&key).is_none());
     }
@@ -263,7 +276,7 @@ mod tests {
         history.refuse(two.clone(), "it failed".into());
         history.pin = Some(Pin { key: one.clone(), instead_of: Some(two.clone()) });
         history.went_live(one.clone(), "1", Timestamp::default());
-        history.store(None);
+        history.store();
         let history = History::open(Some(top.path()), "p", 1);
         assert_eq!(history.refusal(&two), Some("it failed"));
         assert_eq!(history.pin.unwrap().key, one);

@@ -237,6 +237,7 @@ impl WasmPlugins {
         only: Option<&BTreeSet<String>>,
     ) -> Result<Map<String, Value>, WasmError> {
         let mut entries = self.entries.lock().await;
+        let first = *self.generation.borrow() == 0;
         // Commands without a server change the grants, too.
         self.reread_grants(&mut entries)?;
         let mut found = scan(&self.bundled, &self.folders)?;
@@ -267,7 +268,11 @@ impl WasmPlugins {
         if !changes.loaded.is_empty() || !changes.removed.is_empty() || before != problems(&entries) {
             self.publish(&entries);
         }
-        self.keep(&entries, &mut changes).await;
+        let kept = self.keep(&entries, &mut changes);
+        // A start need not wait for copies of files that are there.
+        if !first && let Err(error) = kept.await {
+            tracing::warn!(%error, "versions of plugins were not kept");
+        }
         Ok(changes.report())
     }
 

@@ -9,11 +9,12 @@ use apflow_core::error::{Error, Result};
 use apflow_core::plugin::{PluginInfo, PluginVersion};
 use serde_json::{Map, Value};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinHandle;
 
 use super::allowing::live;
 use super::{Changes, Entry, WasmPlugins, read};
 use crate::error::{Problem, WasmError};
-use crate::history::{History, Key, Pin, Served};
+use crate::history::{History, Key, Pin, Served, keep};
 use crate::plugin::Loaded;
 use crate::record::{Failing, Trial};
 use crate::source::{Package, Source, scan};
@@ -67,7 +68,7 @@ impl WasmPlugins {
         // Other files than when it was rolled back: the pin has served its purpose.
         if entry.history.pin.as_ref().is_some_and(|pin| pin.instead_of.as_ref() != Some(&key)) {
             entry.history.pin = None;
-            entry.history.store(None);
+            entry.history.store();
         }
         let pinned = entry.history.pin.as_ref().map(|pin| pin.key.clone());
         let refused = entry.history.refusal(&key).map(str::to_owned);
@@ -135,18 +136,16 @@ impl WasmPlugins {
         entry.previous = previous;
     }
 
-    /// Keeps the bytes of what went live. Those inside the program need not be kept.
-    pub(super) async fn keep(&self, entries: &BTreeMap<String, Entry>, changes: &mut Changes) {
+    /// Keeps what went live; what is inside the program need not be kept. Gives the work that is left: writing bytes.
+    pub(super) fn keep(&self, entries: &BTreeMap<String, Entry>, changes: &mut Changes) -> JoinHandle<()> {
+        let mut places = Vec::new();
         for (name, package) in changes.packages.drain(..) {
             let Some(entry) = entries.get(&name) else { continue };
-            let history = entry.history.clone();
-            let bundled = package.path.starts_with("(bundled)");
-            let kept =
-                tokio::task::spawn_blocking(move || history.store(Some(&package).filter(|_| !bundled)));
-            if let Err(error) = kept.await {
-                tracing::warn!(plugin = %name, %error, "a version of the plugin was not kept");
-            }
+            entry.history.store();
+            let place = entry.history.place_for(&package).filter(|_| !package.path.starts_with("(bundled)"));
+            places.extend(place.map(|place| (place, package)));
         }
+        tokio::task::spawn_blocking(move || places.iter().for_each(|(place, package)| keep(place, package)))
     }
 
     async fn end_trial(&self, failing: Failing) {
@@ -165,7 +164,7 @@ impl WasmPlugins {
         // It is not what would serve if this one were to fail.
         entry.previous = None;
         entry.problem = Some(Problem::RolledBack { reason: reason.clone() }.at(&entry.path));
-        entry.history.store(None);
+        entry.history.store();
         tracing::error!(%plugin, %serving, "plugin was rolled back: {reason}");
         self.publish(&entries);
     }
@@ -219,7 +218,7 @@ impl WasmPlugins {
         entry.history.pin = Some(pin);
         let problem = Problem::Pinned { version: target.version.clone() }.at(&entry.path);
         entry.problem = Some(problem.clone());
-        entry.history.store(None);
+        entry.history.store();
         tracing::info!(target: "apflow::audit", plugin, version = %target.version, "plugin was rolled back by request");
         self.publish(&entries);
         Ok(live(&entries, plugin)?.listed(Some(problem.to_string())))
@@ -232,7 +231,7 @@ impl WasmPlugins {
             if let Some(entry) = entries.get_mut(plugin) {
                 let had = entry.history.pin.take().is_some() | !entry.history.refused.is_empty();
                 entry.history.refused.clear();
-                entry.history.store(None);
+                entry.history.store();
                 tracing::info!(target: "apflow::audit", plugin, had, "plugin was unpinned");
             }
         }
