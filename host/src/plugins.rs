@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use apflow_core::error::{Error, TaskError};
 use apflow_core::plugin::{
-    Catalog, Collector, Executor, GrantChange, Hook, PluginInfo, PluginPolicy, PluginVersion, Plugins,
+    Catalog, Collector, Executor, GrantChange, Hook, PluginGrants, PluginInfo, PluginVersion, Plugins,
 };
 use async_trait::async_trait;
 use serde_json::{Map, Value};
@@ -82,11 +82,11 @@ impl Plugins for Joined {
         self.components.reload().await
     }
 
-    async fn policy(&self, plugin: &str) -> Result<PluginPolicy, Error> {
+    async fn policy(&self, plugin: &str) -> Result<PluginGrants, Error> {
         self.components.policy(plugin).await
     }
 
-    async fn change_grants(&self, plugin: &str, change: GrantChange) -> Result<PluginPolicy, Error> {
+    async fn change_grants(&self, plugin: &str, change: GrantChange) -> Result<PluginGrants, Error> {
         self.components.change_grants(plugin, change).await
     }
 

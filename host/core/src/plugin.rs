@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::clock::Timestamp;
-use crate::error::{Error, TaskError};
+use crate::error::{Error, FailureKind, TaskError};
 use crate::event::Event;
 use crate::id::{TaskId, TreeId};
 use crate::json::Json;
@@ -64,6 +64,12 @@ impl ExecutorInfo {
             provided_by: "native".into(),
         }
     }
+}
+
+/// The error of inputs that do not fit the schema of an executor: where, as a JSON pointer, and why.
+pub fn schema_violation(executor: &str, pointer: String, problem: impl fmt::Display) -> TaskError {
+    let message = format!("inputs{pointer} of executor '{executor}': {problem}");
+    TaskError { pointer: Some(pointer), ..TaskError::new(FailureKind::BadInput, "schema_violation", message) }
 }
 
 /// One attempt at one task, ready to run.
@@ -450,7 +456,7 @@ pub enum GrantChange {
 
 /// Both sides' word on a plugin. The objects are in the form of `[plugins.NAME.grants]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PluginPolicy {
+pub struct PluginGrants {
     /// Name.
     pub name: String,
     /// What it asks for.
@@ -499,12 +505,12 @@ pub trait Plugins: Send + Sync + fmt::Debug {
     async fn reload(&self) -> Result<Map<String, Value>, TaskError>;
 
     /// What a plugin asks for and what it is allowed.
-    async fn policy(&self, plugin: &str) -> Result<PluginPolicy, Error> {
+    async fn policy(&self, plugin: &str) -> Result<PluginGrants, Error> {
         Err(unmanaged(plugin))
     }
 
     /// Changes what a plugin is allowed, at once and for later starts. What is taken away is refused to running calls, too.
-    async fn change_grants(&self, plugin: &str, change: GrantChange) -> Result<PluginPolicy, Error> {
+    async fn change_grants(&self, plugin: &str, change: GrantChange) -> Result<PluginGrants, Error> {
         let _ = change;
         Err(unmanaged(plugin))
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use apflow_core::error::{FailureKind, TaskError};
 use apflow_core::json::Json;
-use apflow_core::plugin::Executor;
+use apflow_core::plugin::{Executor, schema_violation};
 use jsonschema::Validator;
 use serde_json::Value;
 
@@ -29,14 +29,7 @@ impl Schemas {
         let value = inputs.value();
         let Err(violation) = validator.validate(&value) else { return Ok(()) };
         let pointer = violation.instance_path().to_string();
-        let id = &executor.info().id;
-        let mut error = TaskError::new(
-            FailureKind::BadInput,
-            "schema_violation",
-            format!("inputs{pointer} of executor '{id}': {violation}"),
-        );
-        error.pointer = Some(pointer);
-        Err(error)
+        Err(schema_violation(&executor.info().id, pointer, violation))
     }
 
     fn validator(&self, executor: &Arc<dyn Executor>) -> Result<Option<Arc<Validator>>, TaskError> {

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -79,13 +79,7 @@ impl NetClient {
     /// # Errors
     /// If a root certificate cannot be read.
     pub fn new(options: &HttpClientOptions) -> Result<Self, rustls::Error> {
-        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        for certificate in &options.extra_roots {
-            roots.add(certificate.clone())?;
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-        let tls = Arc::new(tls.with_root_certificates(roots).with_no_client_auth());
+        let tls = Arc::new(options.trust()?);
         Ok(Self { tls, resolver: Arc::clone(&options.resolver), within: options.connect_timeout })
     }
 

@@ -13,7 +13,7 @@ use apflow_core::clock::{Clock, SystemClock};
 use apflow_core::error::{Error, TaskError};
 use apflow_core::plugin::services::{NoServices, PluginState, SecretSource};
 use apflow_core::plugin::{
-    Catalog, Collector, Executor, GrantChange, Hook, PluginInfo, PluginPolicy, PluginVersion, Plugins,
+    Catalog, Collector, Executor, GrantChange, Hook, PluginGrants, PluginInfo, PluginVersion, Plugins,
 };
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
@@ -297,11 +297,11 @@ impl Plugins for WasmPlugins {
         Ok(self.refresh(None).await?)
     }
 
-    async fn policy(&self, plugin: &str) -> Result<PluginPolicy, Error> {
+    async fn policy(&self, plugin: &str) -> Result<PluginGrants, Error> {
         self.policy_of(plugin).await
     }
 
-    async fn change_grants(&self, plugin: &str, change: GrantChange) -> Result<PluginPolicy, Error> {
+    async fn change_grants(&self, plugin: &str, change: GrantChange) -> Result<PluginGrants, Error> {
         self.change_grants_of(plugin, change).await
     }
 

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use memchr::memmem;
 use sha2::{Digest, Sha256};
 
 use crate::grants::Grants;
@@ -112,18 +113,18 @@ fn replace_in_headers(headers: &mut HeaderMap, from: &[u8], to: &[u8]) -> Result
 }
 
 fn contains(text: &[u8], needle: &[u8]) -> bool {
-    text.len() >= needle.len() && text.windows(needle.len()).any(|part| part == needle)
+    memmem::find(text, needle).is_some()
 }
 
 fn replaced(text: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.windows(from.len()).position(|part| part == from) {
-        out.extend_from_slice(&rest[..at]);
+    let mut done = 0;
+    for at in memmem::find_iter(text, from) {
+        out.extend_from_slice(&text[done..at]);
         out.extend_from_slice(to);
-        rest = &rest[at + from.len()..];
+        done = at + from.len();
     }
-    out.extend_from_slice(rest);
+    out.extend_from_slice(&text[done..]);
     out
 }
 

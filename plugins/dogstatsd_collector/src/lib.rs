@@ -1,11 +1,13 @@
 //! `dogstatsd_collector`: counts and durations of finished attempts and trees as DogStatsD datagrams. What a batch becomes is
-//! in `datagrams`, how it is sent in `udp`.
+//! in `datagrams`.
 
+use std::time::Duration;
+
+use apflow_sdk::net::Peer;
 use apflow_sdk::prelude::*;
 
 mod datagrams;
 mod settings;
-mod udp;
 
 use datagrams::Datagrams;
 use settings::Settings;
@@ -26,7 +28,9 @@ impl Collector for DogStatsdCollector {
         let Some(last) = new().map(|measured| measured.sequence).max() else { return Ok(()) };
         let fresh: Vec<&Measurement> = new().collect();
         let datagrams = self.datagrams.of(fresh, &settings);
-        udp::send(&settings, &datagrams)?;
+        let peer = Peer::new(&settings.host, settings.port).datagrams().timeout(Duration::from_secs(5));
+        let mut agent = peer.connect()?;
+        datagrams.iter().try_for_each(|datagram| agent.send(datagram))?;
         self.sent = last;
         Ok(())
     }

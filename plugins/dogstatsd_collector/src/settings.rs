@@ -20,24 +20,23 @@ pub struct Settings {
 impl Settings {
     /// Reads the variables that `variable` has. A value that cannot be read is an error with its name.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Failure> {
-        let text = |name: &str| variable(&format!("APFLOW_SETTING_{}", name.to_ascii_uppercase()));
-        let address = text("address").unwrap_or_default();
+        let set = apflow_sdk::settings::Settings::of("dogstatsd_collector", variable);
+        let address = set.text("address").unwrap_or_default();
         let (host, port) = address
             .rsplit_once(':')
             .and_then(|(host, port)| Some((host, port.parse().ok().filter(|port| *port > 0)?)))
             .filter(|(host, _)| !host.is_empty())
-            .ok_or_else(|| invalid("address", &address, "host:port, such as 127.0.0.1:8125"))?;
-        let prefix = text("prefix").unwrap_or_else(|| "apflow".to_owned());
+            .ok_or_else(|| set.invalid("address", &address, "host:port, such as 127.0.0.1:8125"))?;
+        let prefix = set.text("prefix").unwrap_or_else(|| "apflow".to_owned());
         let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
         if !prefix.starts_with(|c: char| c.is_ascii_alphabetic()) || !prefix.chars().all(fits) {
             let expected = "letters, digits, dots and underscores, beginning with a letter";
-            return Err(invalid("prefix", &prefix, expected));
+            return Err(set.invalid("prefix", &prefix, expected));
         }
-        let tags: Vec<String> = parsed("tags", text("tags"), "a list of texts")?.unwrap_or_default();
-        let datagram_bytes = text("datagram_bytes");
-        let bytes = parsed("datagram_bytes", datagram_bytes.clone(), "a number")?.unwrap_or(1432);
+        let tags: Vec<String> = set.parsed("tags", "a list of texts")?.unwrap_or_default();
+        let bytes = set.parsed("datagram_bytes", "a number")?.unwrap_or(1432);
         if !(512..=65_000).contains(&bytes) {
-            return Err(invalid("datagram_bytes", &datagram_bytes.unwrap_or_default(), "512 to 65000"));
+            return Err(set.invalid("datagram_bytes", bytes, "512 to 65000"));
         }
         Ok(Self {
             host: host.trim_matches(['[', ']']).to_owned(),
@@ -47,21 +46,6 @@ impl Settings {
             datagram_bytes: bytes,
         })
     }
-}
-
-/// What is no text in `apflow.toml` comes as JSON.
-fn parsed<T: for<'de> Deserialize<'de>>(
-    name: &str,
-    text: Option<String>,
-    expected: &str,
-) -> Result<Option<T>, Failure> {
-    let Some(text) = text else { return Ok(None) };
-    apflow_sdk::serde_json::from_str(&text).map(Some).map_err(|_| invalid(name, &text, expected))
-}
-
-fn invalid(name: &str, value: &str, expected: &str) -> Failure {
-    let message = format!("plugins.dogstatsd_collector.settings.{name} is '{value}'; it must be {expected}");
-    Failure::permanent("invalid_setting", message)
 }
 
 #[cfg(test)]

@@ -21,40 +21,25 @@ pub struct Settings {
 impl Settings {
     /// Reads the variables that `variable` has. A value that cannot be read is an error with its name.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Failure> {
-        let text = |name: &str| variable(&format!("APFLOW_SETTING_{}", name.to_ascii_uppercase()));
-        let endpoint = text("endpoint").unwrap_or_default();
+        let set = apflow_sdk::settings::Settings::of("otlp_collector", variable);
+        let endpoint = set.text("endpoint").unwrap_or_default();
         let endpoint = endpoint.trim().trim_end_matches('/');
         if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
             let expected = "an http or https URL such as http://127.0.0.1:4318";
-            return Err(invalid("endpoint", endpoint, expected));
+            return Err(set.invalid("endpoint", endpoint, expected));
         }
         Ok(Self {
             endpoint: endpoint.to_owned(),
-            headers: parsed("headers", text("headers"), "a table of texts")?.unwrap_or_default(),
-            service_name: text("service_name").unwrap_or_else(|| "apflow".to_owned()),
-            resource: parsed("resource", text("resource"), "a table of texts")?.unwrap_or_default(),
-            traces: parsed("traces", text("traces"), "true or false")?.unwrap_or(true),
-            metrics: parsed("metrics", text("metrics"), "true or false")?.unwrap_or(true),
+            headers: set.parsed("headers", "a table of texts")?.unwrap_or_default(),
+            service_name: set.text("service_name").unwrap_or_else(|| "apflow".to_owned()),
+            resource: set.parsed("resource", "a table of texts")?.unwrap_or_default(),
+            traces: set.parsed("traces", "true or false")?.unwrap_or(true),
+            metrics: set.parsed("metrics", "true or false")?.unwrap_or(true),
             timeout: Duration::from_millis(
-                parsed("timeout_ms", text("timeout_ms"), "a whole number of milliseconds")?.unwrap_or(10_000),
+                set.parsed("timeout_ms", "a whole number of milliseconds")?.unwrap_or(10_000),
             ),
         })
     }
-}
-
-/// What is no text in `apflow.toml` comes as JSON.
-fn parsed<T: for<'de> Deserialize<'de>>(
-    name: &str,
-    text: Option<String>,
-    expected: &str,
-) -> Result<Option<T>, Failure> {
-    let Some(text) = text else { return Ok(None) };
-    apflow_sdk::serde_json::from_str(&text).map(Some).map_err(|_| invalid(name, &text, expected))
-}
-
-fn invalid(name: &str, value: &str, expected: &str) -> Failure {
-    let message = format!("plugins.otlp_collector.settings.{name} is '{value}'; it must be {expected}");
-    Failure::permanent("invalid_setting", message)
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ pub mod process;
 pub mod schema;
 #[cfg(feature = "secrets")]
 pub mod secrets;
+pub mod settings;
 #[cfg(feature = "state")]
 pub mod state;
 #[cfg(feature = "system")]

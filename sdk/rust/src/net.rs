@@ -36,6 +36,13 @@ impl Peer {
         self
     }
 
+    /// Sends datagrams instead of a stream: each [`Connection::send`] is one, and each read gives one. Needs the `net` grant for
+    /// `udp://host:port`.
+    pub fn datagrams(mut self) -> Self {
+        self.inner.extra = r#"{"transport":"udp"}"#.to_owned();
+        self
+    }
+
     /// For resolving, connecting and the TLS handshake.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.inner.timeout_ms = Some(wire::millis(timeout));

@@ -76,15 +76,17 @@ impl Shared {
 
     /// The address of a host that is up, as soon as there is one.
     pub async fn url(&self, random: &mut Rng) -> String {
+        let mut posts = self.posts.clone();
         loop {
-            let first = random.usize(0..self.posts.len());
-            for i in 0..self.posts.len() {
-                let post = &self.posts[(first + i) % self.posts.len()];
-                if let Some(url) = post.borrow().clone() {
+            let (first, all) = (random.usize(0..posts.len()), posts.len());
+            for i in 0..all {
+                // Marked as seen, so that what comes after this look ends the wait.
+                if let Some(url) = posts[(first + i) % all].borrow_and_update().clone() {
                     return url;
                 }
             }
-            sleep(Duration::from_millis(5)).await;
+            let changes = posts.iter_mut().map(|post| Box::pin(post.changed()));
+            let _ = futures::future::select_all(changes).await;
         }
     }
 }

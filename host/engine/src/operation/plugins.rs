@@ -1,7 +1,7 @@
 //! Single plugins: what they may do, and which version serves. What that means is the sandbox's business.
 
 use apflow_core::error::{Error, Result};
-use apflow_core::plugin::{GrantChange, PluginInfo, PluginPolicy, PluginVersion};
+use apflow_core::plugin::{GrantChange, PluginGrants, PluginInfo, PluginVersion};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -65,18 +65,18 @@ pub(super) struct History {
     count: usize,
 }
 
-pub(super) async fn policy(engine: &Engine, params: PluginRef) -> Result<PluginPolicy> {
+pub(super) async fn policy(engine: &Engine, params: PluginRef) -> Result<PluginGrants> {
     engine.plugins().policy(&params.name).await
 }
 
-pub(super) async fn grant(engine: &Engine, params: GrantParams) -> Result<PluginPolicy> {
+pub(super) async fn grant(engine: &Engine, params: GrantParams) -> Result<PluginGrants> {
     if params.add.is_empty() {
         return Err(Error::invalid_params("add", "it is empty; name what to allow"));
     }
     engine.plugins().change_grants(&params.name, GrantChange::Add(Value::Object(params.add))).await
 }
 
-pub(super) async fn revoke(engine: &Engine, params: RevokeParams) -> Result<PluginPolicy> {
+pub(super) async fn revoke(engine: &Engine, params: RevokeParams) -> Result<PluginGrants> {
     let change = match (params.remove, params.all, params.reset) {
         (Some(remove), false, false) if !remove.is_empty() => GrantChange::Remove(Value::Object(remove)),
         (None, true, false) => GrantChange::RemoveAll,

@@ -8,7 +8,7 @@ mod plugins;
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
-pub(super) use plugins::{PluginPolicy, PluginVersion};
+pub(super) use plugins::{PluginGrants, PluginVersion};
 
 /// JSON Schema of a type, as a value.
 pub(super) fn schema<T: JsonSchema>() -> Value {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use apflow_core::clock::Timestamp;
-use apflow_core::error::{FailureKind, TaskError};
+use apflow_core::error::TaskError;
 use apflow_core::event::{Event, EventKind};
 use apflow_core::id::{Seq, TaskId, TreeId};
 use apflow_core::json::Json;
 use apflow_core::plugin::{
-    Collector, Executor, ExecutorInfo, Hook, HookEvent, Invocation, PluginInfo, RunContext,
+    Collector, Executor, ExecutorInfo, Hook, HookEvent, Invocation, PluginInfo, RunContext, schema_violation,
 };
 use serde_json::{Map, Value, json};
 
@@ -303,10 +303,7 @@ pub(crate) fn invocation(case: &Case, info: &ExecutorInfo, inputs: Value) -> Inv
 /// What the host says to inputs that do not fit, before the plugin sees them.
 fn refuse(info: &ExecutorInfo, inputs: &Value) -> Option<TaskError> {
     let violation = super::violation(&info.input_schema, inputs)?;
-    let (pointer, problem) = (violation.pointer, violation.problem);
-    let message = format!("inputs{pointer} of executor '{}': {problem}", info.id);
-    let error = TaskError::new(FailureKind::BadInput, "schema_violation", message);
-    Some(TaskError { pointer: Some(pointer), ..error })
+    Some(schema_violation(&info.id, violation.pointer, violation.problem))
 }
 
 /// The operator's side of a case, which is in the way of nothing that the plugin asks for, so that a refusal speaks of the

@@ -74,6 +74,22 @@ impl Default for HttpClientOptions {
     }
 }
 
+impl HttpClientOptions {
+    /// What TLS is spoken with: the public web's authorities and the extra ones, no certificate of our own, no ALPN yet.
+    ///
+    /// # Errors
+    /// If a root certificate cannot be read.
+    pub(crate) fn trust(&self) -> Result<ClientConfig, rustls::Error> {
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        for certificate in &self.extra_roots {
+            roots.add(certificate.clone())?;
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        Ok(tls.with_root_certificates(roots).with_no_client_auth())
+    }
+}
+
 /// One for a whole host; cheap to share.
 #[derive(Debug)]
 pub struct HttpClient {
@@ -96,13 +112,7 @@ impl HttpClient {
     /// # Errors
     /// If a root certificate cannot be read.
     pub fn new(options: HttpClientOptions) -> Result<Self, rustls::Error> {
-        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        for certificate in &options.extra_roots {
-            roots.add(certificate.clone())?;
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-        let tls = tls.with_root_certificates(roots).with_no_client_auth();
+        let tls = options.trust()?;
         Ok(Self { options, tls, pools: Mutex::default() })
     }
 

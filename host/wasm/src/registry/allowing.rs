@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use apflow_core::error::{Error, Result};
-use apflow_core::plugin::{GrantChange, PluginPolicy};
+use apflow_core::plugin::{GrantChange, PluginGrants};
 use serde_json::Value;
 
 use super::{Entry, WasmPlugins};
@@ -14,13 +14,13 @@ use crate::grants::{self, Capabilities, Grants, edit};
 use crate::plugin::Loaded;
 
 impl WasmPlugins {
-    pub(super) async fn policy_of(&self, plugin: &str) -> Result<PluginPolicy> {
+    pub(super) async fn policy_of(&self, plugin: &str) -> Result<PluginGrants> {
         let entries = self.entries.lock().await;
         let live = live(&entries, plugin)?;
         Ok(self.both_sides(&live.plugin.identity.grants.get()))
     }
 
-    pub(super) async fn change_grants_of(&self, plugin: &str, change: GrantChange) -> Result<PluginPolicy> {
+    pub(super) async fn change_grants_of(&self, plugin: &str, change: GrantChange) -> Result<PluginGrants> {
         let mut entries = self.entries.lock().await;
         self.reread_grants(&mut entries)?;
         let live = Arc::clone(live(&entries, plugin)?);
@@ -73,7 +73,7 @@ impl WasmPlugins {
         self.loader.grants.of(plugin).unwrap_or_else(configured)
     }
 
-    fn both_sides(&self, grants: &Grants) -> PluginPolicy {
+    fn both_sides(&self, grants: &Grants) -> PluginGrants {
         let value = |side: &Capabilities| serde_json::to_value(side).unwrap_or(Value::Null);
         let name = grants.plugin();
         let origin = if self.loader.grants.of(name).is_some() {
@@ -85,7 +85,7 @@ impl WasmPlugins {
         } else {
             "nobody"
         };
-        PluginPolicy {
+        PluginGrants {
             name: name.to_owned(),
             asked: value(grants.requested()),
             allowed: value(grants.allowed()),

@@ -5,8 +5,8 @@ use serde_json::Value;
 
 /// Both sides' word on a plugin.
 #[derive(JsonSchema)]
-#[schemars(rename = "PluginPolicy")]
-pub(in crate::operation) struct PluginPolicy {
+#[schemars(rename = "PluginGrants")]
+pub(in crate::operation) struct PluginGrants {
     /// Name.
     name: String,
     /// What it asks for.

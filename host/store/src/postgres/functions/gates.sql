@@ -207,6 +207,11 @@ CREATE FUNCTION free_places(p_task bigint, p_token bigint) RETURNS void LANGUAGE
 DECLARE
     v_left bigint[];
 BEGIN
+    -- Who has no place keeps nobody waiting to give it back.
+    IF NOT EXISTS (SELECT 1 FROM running r WHERE r.n = p_task AND r.token = p_token
+                      AND (r.executor_gate IS NOT NULL OR r.key_gate IS NOT NULL)) THEN
+        RETURN;
+    END IF;
     PERFORM lock_gates();
     SELECT ARRAY[r.executor_gate, r.key_gate] INTO v_left FROM running r WHERE r.n = p_task AND r.token = p_token FOR UPDATE;
     UPDATE running SET executor_gate = NULL, key_gate = NULL WHERE n = p_task AND token = p_token;
